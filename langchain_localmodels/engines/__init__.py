@@ -1,0 +1,41 @@
+"""`ENGINES`: the one table of the engines. A new engine is one folder here and one row in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEntry:
+    """Where an engine's classes are found, without importing them.
+
+    Attributes:
+        title: The engine's name as people write it.
+        package: Folder, beside this file, that is the engine's room. Its modules `llms`, `chat_models` and
+            `embeddings` define one class each, so that who wants one does not wait for the import of the others.
+        llm: Name of its text-in, text-out class.
+        chat: Name of its chat class.
+        embeddings: Name of its embeddings class, where there is one.
+        aliases: Other public names of its classes: other name, name.
+    """
+
+    title: str
+    package: str
+    llm: str
+    chat: str
+    embeddings: str | None = None
+    aliases: tuple[tuple[str, str], ...] = ()
+
+    def classes(self) -> dict[str, tuple[str, str]]:
+        """Public name of every class of this engine, with the module that defines it and its name there."""
+        modules = {self.llm: "llms", self.chat: "chat_models", self.embeddings: "embeddings"}
+        found = {name: (f"{__name__}.{self.package}.{module}", name) for name, module in modules.items() if name}
+        return {**found, **{other: found[name] for other, name in self.aliases}}
+
+
+ENGINES: dict[str, EngineEntry] = {
+    "llamacpp": EngineEntry(title="llama.cpp", package="llamacpp", llm="LlamaCpp", chat="ChatLlamaCpp"),
+    "ollama": EngineEntry(
+        title="Ollama", package="ollama", llm="OllamaLLM", chat="ChatOllama", aliases=(("Ollama", "OllamaLLM"),)
+    ),
+}
