@@ -1,0 +1,1 @@
+"""Weight files: what their headers say and where they lie."""
