@@ -1,0 +1,1 @@
+"""Models on an Ollama server: `ChatOllama` in `chat_models`, `OllamaLLM` in `llms`."""

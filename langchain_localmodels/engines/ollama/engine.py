@@ -1,0 +1,209 @@
+"""`OllamaEngine`: one model on an Ollama server, behind the engine contract.
+
+Owns which endpoint serves what, and the two drivers, for threads and for tasks, of the one parser in `answers.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from langchain_localmodels.engines.base import (
+    Capabilities,
+    ChatRequest,
+    CompletionRequest,
+    Delta,
+    Engine,
+    FinishDelta,
+    GenerationSettings,
+)
+from langchain_localmodels.engines.ollama.address import base_url as read_address
+from langchain_localmodels.engines.ollama.answers import AnswerReader
+from langchain_localmodels.engines.ollama.failures import explain
+from langchain_localmodels.engines.ollama.requests import OllamaExtras, chat_payload, generate_payload
+from langchain_localmodels.errors import EngineClosedError
+from langchain_localmodels.transport.http import HTTPTransport
+from langchain_localmodels.transport.stream import ByteStream
+
+__all__ = ["OllamaEngine", "OllamaExtras", "OllamaStream"]
+
+
+class OllamaEngine(Engine):
+    """One model on an Ollama server.
+
+    Args:
+        model: The model's name, as `ollama list` gives it.
+        base_url: Where the server is, by the rules of `OLLAMA_HOST`; `None` for this machine.
+        timeout: Longest wait for the next piece of an answer, in seconds, where a request says nothing.
+        context_window: Size of the context window that requests ask for, in tokens, where that is known.
+        client_options: Arguments for httpx's clients, such as `headers`, `auth` or `verify`.
+
+    Raises:
+        InvalidRequestError: `base_url` cannot be read.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | None = None,
+        timeout: float | None = None,
+        context_window: int | None = None,
+        client_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model = model
+        self._context_window = context_window
+        url = read_address(base_url)
+        self._transport = HTTPTransport(
+            url,
+            server="Ollama",
+            timeout=timeout,
+            client_options=client_options,
+            hint="Is `ollama serve` running there? Where the server is, `base_url` or OLLAMA_HOST says.",
+        )
+
+    def chat(self, request: ChatRequest) -> OllamaStream:
+        """Begin to answer a conversation. Nothing is sent before the first read."""
+        return self._stream("/api/chat", request.settings, partial(chat_payload, request))
+
+    def complete(self, request: CompletionRequest) -> OllamaStream:
+        """Begin to continue a text, with the model's own template around it. Nothing is sent before the first read."""
+        return self._stream("/api/generate", request.settings, partial(generate_payload, request))
+
+    def capabilities(self) -> Capabilities:
+        """What Ollama can do. What this model cannot, the server tells when it is asked for it."""
+        return Capabilities(
+            tools="native",
+            constrain="schema",
+            tokenizer=False,
+            images=True,
+            context_window=self._context_window,
+        )
+
+    def load(self) -> None:
+        """Check that the server is there and has the model. Its weights load with the first request.
+
+        Raises:
+            EngineUnreachableError: The server is not there.
+            ModelMissingError: It does not have the model.
+        """
+        self._transport.request_json(
+            "POST", "/api/show", {"model": self.model}, explain=partial(explain, model=self.model)
+        )
+
+    def close(self) -> None:
+        """End all running requests with `EngineClosedError`. The model stays on the server, as `keep_alive` says."""
+        self._transport.close(lambda: EngineClosedError(f"The model {self.model!r} was closed while it answered."))
+
+    def _stream(
+        self, path: str, settings: GenerationSettings, payload: Callable[[str], dict[str, Any]]
+    ) -> OllamaStream:
+        model = settings.model or self.model
+
+        def begin() -> ByteStream:
+            return self._transport.stream(
+                "POST", path, payload(model), timeout=settings.timeout, explain=partial(explain, model=model)
+            )
+
+        return OllamaStream(begin, model)
+
+
+class OllamaStream:
+    """One answer as it is made; see `DeltaStream`.
+
+    Args:
+        begin: Makes the request, at the first read.
+        model: The model that is asked.
+    """
+
+    def __init__(self, begin: Callable[[], ByteStream], model: str) -> None:
+        self._begin = begin
+        self._model = model
+        self._source: ByteStream | None = None
+        self._closed = False
+        self._reader: Generator[Delta, None, None] | None = None
+        self._async_reader: AsyncGenerator[Delta, None] | None = None
+
+    def __iter__(self) -> Iterator[Delta]:
+        """Read from a thread."""
+        self._refuse_second_reader()
+        self._reader = self._read()
+        return self._reader
+
+    def __aiter__(self) -> AsyncIterator[Delta]:
+        """Read from a task."""
+        self._refuse_second_reader()
+        self._async_reader = self._aread()
+        return self._async_reader
+
+    def close(self) -> None:
+        """Stop; see `DeltaStream.close`. The server stops when the connection ends."""
+        self._closed = True
+        if self._source is not None:
+            self._source.close()
+        if self._reader is not None:
+            with suppress(ValueError):  # Another thread reads: the end of its source ends it.
+                self._reader.close()
+
+    async def aclose(self) -> None:
+        """Stop; see `DeltaStream.aclose`."""
+        self._closed = True
+        if self._source is not None:
+            await self._source.aclose()
+        if self._async_reader is not None:
+            with suppress(RuntimeError):  # Another task reads: the end of its source ends it.
+                await self._async_reader.aclose()
+
+    def _read(self) -> Generator[Delta, None, None]:
+        if self._ended():
+            return
+        answer, source = self._open()
+        try:
+            for data in source:
+                for delta in answer.feed(data):
+                    if isinstance(delta, FinishDelta):
+                        source.close()  # A reader that stops at the last delta leaves nothing open.
+                    if self._ended():
+                        return
+                    yield delta
+                if answer.done or self._ended():
+                    return
+            if not self._ended():
+                yield from answer.finish()
+        finally:
+            source.close()
+
+    async def _aread(self) -> AsyncGenerator[Delta, None]:
+        if self._ended():
+            return
+        answer, source = self._open()
+        try:
+            async for data in source:
+                for delta in answer.feed(data):
+                    if isinstance(delta, FinishDelta):
+                        await source.aclose()
+                    if self._ended():
+                        return
+                    yield delta
+                if answer.done or self._ended():
+                    return
+            if not self._ended():
+                for delta in answer.finish():
+                    yield delta
+        finally:
+            await source.aclose()
+
+    def _open(self) -> tuple[AnswerReader, ByteStream]:
+        source = self._source = self._begin()
+        if self._closed:  # By another thread, which found no source to close.
+            source.close()
+        return AnswerReader(self._model), source
+
+    def _ended(self) -> bool:
+        return self._closed
+
+    def _refuse_second_reader(self) -> None:
+        if self._reader is not None or self._async_reader is not None:
+            raise RuntimeError("a stream can be read only once")

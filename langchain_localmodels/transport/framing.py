@@ -1,0 +1,241 @@
+"""Cuts a stream of bytes into JSON events: `NDJSONDecoder` and `SSEDecoder`. No I/O; `http.py` brings the bytes.
+
+The lines are cut here, on bytes, because httpx's `iter_lines` splits as `str.splitlines` does: it also breaks at
+U+0085, U+2028 and other characters that may stand unescaped in JSON, so that one such character in an answer ends it.
+
+Both decoders work alike. `feed` takes bytes as they come, cut anywhere, and gives the events that they complete;
+`finish` is told that no more come. Where a line cannot be read, the events before it are still given and the error is
+raised by the call after (`check` is such a call), so that how the bytes were cut never changes what a reader sees.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Protocol, TypeAlias
+
+from langchain_localmodels.errors import EngineError, EngineUnreachableError, LocalModelError
+
+Event: TypeAlias = dict[str, Any]
+"""One JSON object of a stream."""
+
+MAX_LINE = 16 * 1024 * 1024
+"""Longest line taken, in bytes. Ollama's own client takes 8 MiB; without a bound a broken server fills the memory."""
+
+EXCERPT = 200
+"""How much of an unreadable line goes into the error message, in bytes."""
+
+
+class Decoder(Protocol):
+    """What both decoders are."""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next bytes and give the events they complete."""
+        ...
+
+    def check(self) -> None:
+        """Raise what is wrong with the bytes so far, if anything is."""
+        ...
+
+    def finish(self) -> list[Event]:
+        """Hear that the stream has ended and give what that completes."""
+        ...
+
+
+class _LineDecoder:
+    """Collects bytes, and remembers an error until the events before it have been given."""
+
+    def __init__(self, max_line: int = MAX_LINE) -> None:
+        self._buffer = bytearray()
+        self._max_line = max_line
+        self._error: LocalModelError | None = None
+
+    def check(self) -> None:
+        """Raise what is wrong with the bytes so far, if anything is.
+
+        Raises:
+            EngineError: A line is not a JSON object, or is too long.
+            EngineUnreachableError: The stream ended inside a line.
+        """
+        if self._error is not None:
+            raise self._error
+
+    def _raise_or_give(self, events: list[Event]) -> list[Event]:
+        if not events:
+            self.check()
+        return events
+
+    def _bound(self) -> None:
+        if self._error is None and len(self._buffer) > self._max_line:
+            self._error = EngineError(f"The server sent a line of more than {self._max_line} bytes.")
+
+    def _parse(self, line: bytes, *, at_end: bool = False) -> Event | None:
+        try:
+            value = json.loads(line.decode("utf-8"))
+        except (ValueError, RecursionError):
+            if at_end:
+                message = f"The connection broke off in the middle of a line: {excerpt(line)}"
+                self._error = EngineUnreachableError(message)
+            else:
+                self._error = EngineError(f"The server sent a line that is not JSON: {excerpt(line)}")
+            return None
+        if not isinstance(value, dict):
+            self._error = EngineError(f"The server sent JSON that is not an object: {excerpt(line)}")
+            return None
+        return value
+
+
+class NDJSONDecoder(_LineDecoder):
+    r"""Reads one JSON object per line, lines ended by `\n` and nothing else.
+
+    Args:
+        max_line: Longest line taken, in bytes.
+
+    Example:
+        ```python
+        decoder = NDJSONDecoder()
+        decoder.feed(b'{"a": 1}\n{"b"')  # [{"a": 1}]
+        decoder.feed(b": 2}\n")  # [{"b": 2}]
+        decoder.finish()  # []
+        ```
+    """
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next bytes and give the events they complete.
+
+        Raises:
+            EngineError: An earlier line is not a JSON object, or is too long.
+        """
+        self.check()
+        events: list[Event] = []
+        searched = len(self._buffer)  # What is in the buffer holds no line end, and is not searched again.
+        self._buffer += data
+        start = 0
+        while (end := self._buffer.find(b"\n", max(start, searched))) >= 0:
+            line = bytes(self._buffer[start:end])
+            start = end + 1
+            if len(line) > self._max_line:
+                self._error = EngineError(f"The server sent a line of more than {self._max_line} bytes.")
+            elif line.strip():
+                event = self._parse(line)
+                if event is not None:
+                    events.append(event)
+            if self._error is not None:
+                break
+        del self._buffer[:start]
+        self._bound()
+        return self._raise_or_give(events)
+
+    def finish(self) -> list[Event]:
+        r"""Hear that the stream has ended and give what that completes.
+
+        A last object without its `\n` counts: Ollama answers so when there is nothing to generate.
+
+        Raises:
+            EngineUnreachableError: The stream ended inside a line.
+            EngineError: An earlier line is not a JSON object, or is too long.
+        """
+        self.check()
+        line = bytes(self._buffer)
+        self._buffer.clear()
+        event = self._parse(line, at_end=True) if line.strip() else None
+        return self._raise_or_give([] if event is None else [event])
+
+
+class SSEDecoder(_LineDecoder):
+    r"""Reads server-sent events whose data are JSON objects.
+
+    Lines end with `\n`, `\r\n` or `\r`; an event ends with an empty line; its `data` lines are joined; comments and
+    other fields are skipped. What follows `data: [DONE]` is not read. A line `error: {…}`, which llama-server sent
+    until September 2025 in place of an event, gives `{"error": {…}}`, as newer ones send it.
+
+    Args:
+        max_line: Longest line and longest event taken, in bytes.
+
+    Attributes:
+        done: Whether `[DONE]` has come.
+    """
+
+    def __init__(self, max_line: int = MAX_LINE) -> None:
+        super().__init__(max_line)
+        self.done = False
+        self._data: list[bytes] = []
+        self._data_size = 0
+        self._after_cr = False
+        self._first = True
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next bytes and give the events they complete.
+
+        Raises:
+            EngineError: An earlier event is not a JSON object, or is too long.
+        """
+        self.check()
+        events: list[Event] = []
+        for piece in data.splitlines(keepends=True):  # On bytes this knows \n, \r and \r\n alone.
+            if self.done or self._error is not None:
+                break
+            after_cr, self._after_cr = self._after_cr, piece.endswith(b"\r")
+            if after_cr and piece == b"\n":  # The second half of a \r\n that was cut between two feeds.
+                continue
+            content = piece.rstrip(b"\r\n")
+            self._buffer += content
+            self._bound()
+            if len(content) < len(piece) and self._error is None:
+                line = bytes(self._buffer)
+                self._buffer.clear()
+                event = self._read_line(line)
+                if event is not None:
+                    events.append(event)
+        return self._raise_or_give(events)
+
+    def finish(self) -> list[Event]:
+        """Hear that the stream has ended and give what that completes.
+
+        A last event without its empty line counts, if it is whole.
+
+        Raises:
+            EngineUnreachableError: The stream ended inside an event.
+            EngineError: An earlier event is not a JSON object, or is too long.
+        """
+        self.check()
+        events: list[Event] = []
+        line = bytes(self._buffer)
+        self._buffer.clear()
+        for end in (self._read_line(line) if line else None, self._dispatch(at_end=True)):
+            if end is not None:
+                events.append(end)
+        return self._raise_or_give(events)
+
+    def _read_line(self, line: bytes) -> Event | None:
+        if self._first:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+            self._first = False
+        if not line:
+            return self._dispatch()
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+            self._data_size += len(value) + 1
+            if self._data_size > self._max_line:
+                self._error = EngineError(f"The server sent an event of more than {self._max_line} bytes.")
+        elif name == b"error":
+            event = self._parse(value)
+            return None if event is None else {"error": event}
+        return None
+
+    def _dispatch(self, *, at_end: bool = False) -> Event | None:
+        if self.done or not self._data:
+            return None
+        data = b"\n".join(self._data)
+        self._data, self._data_size = [], 0
+        if data.strip() == b"[DONE]":
+            self.done = True
+            return None
+        return self._parse(data, at_end=at_end) if data.strip() else None
+
+
+def excerpt(raw: bytes) -> str:
+    """The beginning of `raw` as text that can stand in an error message."""
+    text = raw[:EXCERPT].decode("utf-8", errors="replace").strip()
+    return f"{text!r}…" if len(raw) > EXCERPT else repr(text)

@@ -1,0 +1,168 @@
+"""However the bytes are cut, a decoder gives the same events and then the same error."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from langchain_localmodels.errors import EngineError, EngineUnreachableError, LocalModelError
+from langchain_localmodels.transport.framing import NDJSONDecoder, SSEDecoder
+
+# Characters at which `str.splitlines`, and with it httpx's `iter_lines`, breaks a line.
+BREAKERS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+
+objects = st.dictionaries(
+    st.text(max_size=4),
+    st.text(max_size=8) | st.text(alphabet=BREAKERS + "aé😀", max_size=8) | st.integers() | st.none(),
+    max_size=3,
+)
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
+
+
+def outcome(decoder, chunks):
+    """All events, and the message of the error that ended them."""
+    events = []
+    try:
+        for chunk in chunks:
+            events += decoder.feed(chunk)
+            decoder.check()
+        events += decoder.finish()
+        decoder.check()
+    except LocalModelError as error:
+        return events, type(error), str(error)
+    return events, None, None
+
+
+def compact(value) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+cuts = st.lists(st.integers(min_value=0, max_value=10_000), max_size=12)
+
+
+@given(st.lists(objects), cuts, st.booleans())
+def test_ndjson_gives_every_object_however_it_is_cut(values, places, last_ended):
+    data = b"\n".join(compact(value) for value in values) + (b"\n" if last_ended else b"")
+    assert outcome(NDJSONDecoder(), cut(data, places)) == (values, None, None)
+
+
+@given(st.lists(objects), cuts, st.lists(st.sampled_from([b"\n", b"\r\n", b"\r"]), min_size=1))
+def test_sse_gives_every_object_however_it_is_cut(values, places, ends):
+    lines = []
+    for value in values:
+        lines += [b": ping", b"event: message", b"data: " + compact(value), b""]
+    lines += [b"data: [DONE]", b"", b"data: after the end", b""]
+    data = b"".join(line + ends[number % len(ends)] for number, line in enumerate(lines))
+    # A "\r" that ends a line right before an empty line ended by "\n" is one line end, as in any reader of SSE.
+    following = [*ends[1:], ends[0]]
+    assume((b"\r", b"\n") not in zip(ends, following, strict=True))
+    assert outcome(SSEDecoder(), cut(data, places)) == (values, None, None)
+
+
+@pytest.mark.parametrize("decoder", [NDJSONDecoder, SSEDecoder])
+@given(st.binary(max_size=60) | st.text(alphabet='{}[]":,a1 \r\ndat:', max_size=60).map(str.encode), cuts)
+def test_any_bytes_give_the_same_outcome_however_they_are_cut(decoder, data, places):
+    whole = outcome(decoder(max_line=20), [data])
+    assert outcome(decoder(max_line=20), cut(data, places)) == whole
+    assert outcome(decoder(max_line=20), [bytes([byte]) for byte in data]) == whole
+
+
+@pytest.mark.parametrize("breaker", ["\x85", "\u2028", "\u2029"])  # JSON has the other breakers escaped.
+def test_only_line_ends_end_lines(breaker):
+    line = compact({"text": f"a{breaker}b"})
+    assert breaker.encode() in line
+    assert NDJSONDecoder().feed(line + b"\n") == [{"text": f"a{breaker}b"}]
+    assert SSEDecoder().feed(b"data: " + line + b"\n\n") == [{"text": f"a{breaker}b"}]
+
+
+def test_ndjson_skips_empty_lines():
+    assert NDJSONDecoder().feed(b'\n\r\n{"a": 1}\r\n \n{"b": 2}\n') == [{"a": 1}, {"b": 2}]
+
+
+def test_events_before_a_bad_line_are_given_first():
+    decoder = NDJSONDecoder()
+    assert decoder.feed(b'{"a": 1}\n<html>oops\n{"b": 2}\n') == [{"a": 1}]
+    with pytest.raises(EngineError, match="not JSON: '<html>oops'"):
+        decoder.check()
+    with pytest.raises(EngineError, match="not JSON"):
+        decoder.feed(b"")
+
+
+@pytest.mark.parametrize("line", [b"[1]", b'"text"', b"1", b"null"])
+def test_json_that_is_no_object_is_refused(line):
+    with pytest.raises(EngineError, match="not an object"):
+        NDJSONDecoder().feed(line + b"\n")
+    with pytest.raises(EngineError, match="not an object"):
+        SSEDecoder().feed(b"data: " + line + b"\n\n")
+
+
+def test_bytes_that_are_no_utf8_are_refused_and_shown():
+    with pytest.raises(EngineError, match=r"not JSON: .*�"):
+        NDJSONDecoder().feed(b'{"a": "\xff"}\n')
+
+
+def test_json_nested_too_deep_is_refused():
+    with pytest.raises(EngineError, match="not JSON"):
+        NDJSONDecoder().feed(b'{"a":' + b"[" * 200_000 + b"\n")
+
+
+@pytest.mark.parametrize(("decoder", "data"), [(NDJSONDecoder, b'{"a": '), (SSEDecoder, b'data: {"a": ')])
+def test_a_stream_that_ends_inside_a_line_broke_off(decoder, data):
+    decoder = decoder()
+    assert decoder.feed(data) == []
+    with pytest.raises(EngineUnreachableError, match="broke off"):
+        decoder.finish()
+
+
+def feed_all(decoder, pieces):
+    for piece in pieces:
+        decoder.feed(piece)
+
+
+@pytest.mark.parametrize("decoder", [NDJSONDecoder, SSEDecoder])
+def test_a_line_without_end_is_bounded(decoder):
+    with pytest.raises(EngineError, match="more than 1000 bytes"):
+        feed_all(decoder(max_line=1000), [b"data: " + b"x" * 100] * 100)
+
+
+def test_an_sse_event_of_many_lines_is_bounded():
+    with pytest.raises(EngineError, match="more than 1000 bytes"):
+        feed_all(SSEDecoder(max_line=1000), [b"data: 1\n"] * 2000)
+
+
+def test_sse_joins_data_lines_and_strips_one_blank():
+    assert SSEDecoder().feed(b'data: {"a":\ndata:1}\n\n') == [{"a": 1}]
+
+
+def test_sse_knows_the_end():
+    decoder = SSEDecoder()
+    assert decoder.feed(b'data: {"a": 1}\n\ndata: [DONE]\n\ndata: rubbish\n\n') == [{"a": 1}]
+    assert decoder.done
+    assert decoder.finish() == []
+
+
+def test_sse_gives_the_errors_of_old_llama_servers():
+    assert SSEDecoder().feed(b'error: {"code": 500, "message": "Compute error."}\n\n') == [
+        {"error": {"code": 500, "message": "Compute error."}}
+    ]
+
+
+def test_sse_skips_a_byte_order_mark():
+    assert SSEDecoder().feed(b'\xef\xbb\xbfdata: {"a": 1}\n\n') == [{"a": 1}]
+
+
+def test_a_long_line_in_small_pieces_is_read_in_linear_time():
+    decoder = NDJSONDecoder()
+    piece = b"x" * 1000
+    decoder.feed(b'{"a": "')
+    for _ in range(4000):
+        decoder.feed(piece)
+    assert len(decoder.feed(b'"}\n')[0]["a"]) == 4_000_000
