@@ -62,8 +62,11 @@ class ConditionalPromptSelector(BaseModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    default_prompt: BasePromptTemplate[Any]
-    conditionals: list[tuple[Condition, BasePromptTemplate[Any]]] = Field(default_factory=list)
+    # Without a type argument: for pydantic, no prompt is an instance of `BasePromptTemplate[Any]`.
+    default_prompt: BasePromptTemplate  # type: ignore[type-arg]
+    conditionals: list[tuple[Condition, BasePromptTemplate]] = Field(  # type: ignore[type-arg]
+        default_factory=list
+    )
 
     def get_prompt(self, llm: object) -> BasePromptTemplate[Any]:
         """Give the prompt for a model.

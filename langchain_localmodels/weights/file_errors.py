@@ -80,7 +80,7 @@ def not_gguf(path: str, beginning: bytes) -> ModelFileError:
             f"The model file {path!r} is truncated: it has {len(beginning)} bytes.", hint=DOWNLOAD_AGAIN
         )
     if old := _OLD_MAGICS.get(beginning[:4]):
-        return _old_format(path, f"{path!r} is in the old {old} format, not GGUF.")
+        return _old_format(path, f"{path!r} is in an old GGML format ({old}), not GGUF.")
     if lookalike := _recognised(beginning):
         what, hint = lookalike
         return ModelFileError(f"{path!r} is not a GGUF model file: it is {what}.", hint=hint)

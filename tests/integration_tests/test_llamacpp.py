@@ -25,7 +25,15 @@ from langchain_localmodels.engines.llamacpp.binding import library
 from langchain_localmodels.engines.llamacpp.binding.context import Batch, Context
 from langchain_localmodels.engines.llamacpp.scheduler import Scheduler
 from langchain_localmodels.engines.llamacpp.slots import Slots
-from langchain_localmodels.errors import EngineClosedError, EngineError, EngineTimeoutError, InvalidRequestError
+from langchain_localmodels.errors import (
+    EngineClosedError,
+    EngineError,
+    EngineTimeoutError,
+    InvalidRequestError,
+    ModelFileError,
+)
+from langchain_localmodels.weights.gguf import read_header
+from tests.gguf_files import write_lora
 
 PROMPT = "The first man on the moon was ..."
 SEARCH = (
@@ -33,6 +41,7 @@ SEARCH = (
     "similar to this question. The output should be a numbered list of questions and each should have a question mark "
     "at the end: {question}"
 )
+WILD = {"temperature": 2.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
 NAMES = ["Ada", "Bob", "Cleo", "Dan", "Eve", "Finn", "Gus", "Hal", "Ida", "Jon"]
 
 
@@ -273,7 +282,7 @@ def test_readers_that_come_and_go_at_random():
 
 
 def test_seeds():
-    with make_llm(temperature=2.0, top_k=0, top_p=1.0, min_p=0.0, max_tokens=30) as llm:
+    with make_llm(max_tokens=30, **WILD) as llm:
         texts = [llm.invoke("Hello", seed=seed) for seed in (1, 1, 2)]
         assert texts[0] == texts[1] != texts[2]
         assert len({llm.invoke("Hello") for _ in range(4)}) > 1  # no seed: another one each time
@@ -382,6 +391,38 @@ def test_token_counts_are_the_models_own():
         assert chat.get_num_tokens("") == 0
 
 
+# --- adapters and caches --------------------------------------------------------------------------------------------
+
+
+def test_a_lora_adapter(tmp_path: Path):
+    path = tmp_path / "lora.gguf"
+    width = read_header(model_path).embedding_length
+    write_lora(path, tensor="blk.0.attn_output.weight", inputs=width, outputs=width, value=0.3)
+    with make_llm(max_tokens=20) as plain, make_llm(lora_path=path, max_tokens=20) as adapted:
+        want = plain.invoke(PROMPT)
+        assert adapted.invoke(PROMPT) != want
+        assert plain.invoke(PROMPT) == want
+        assert adapted._identifying_params != plain._identifying_params
+        assert scheduler_of(adapted).model() is scheduler_of(plain).model()  # the weights are shared all the same
+    with make_llm(lora_path=path, lora_scale=0.0, max_tokens=20) as off:
+        assert off.invoke(PROMPT) == want
+
+
+def test_what_is_no_lora_adapter(tmp_path: Path):
+    with pytest.raises(ModelFileError, match="adapter"):
+        make_llm(lora_path=model_path)
+    path = tmp_path / "lora.gguf"
+    write_lora(path, tensor="blk.0.attn_output.weight", inputs=96, outputs=96, value=1.0)  # of another width
+    with pytest.raises(ModelFileError, match="LoRA"):
+        make_llm(lora_path=path).invoke(PROMPT)
+
+
+@pytest.mark.parametrize("fields", [{"f16_kv": False}, {"type_k": "q8_0", "type_v": "q8_0"}, {"type_k": "bf16"}])
+def test_kinds_of_kv_cache(fields: dict[str, Any]):
+    with make_llm(**fields) as llm:
+        assert "Neil Armstrong" in llm.invoke(PROMPT)
+
+
 # --- what the user is told ------------------------------------------------------------------------------------------
 
 
@@ -427,7 +468,7 @@ def test_layers_on_a_gpu_that_is_not_there(caplog: pytest.LogCaptureFixture):
 
 
 def run_script(script: str, *, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    head = f"model_path = {model_path!r}\n"
+    head = f"model_path = {model_path!r}\nWILD = {WILD!r}\n"
     code = head + textwrap.dedent(script)
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout, check=False)
 
@@ -446,7 +487,7 @@ def run_script(script: str, *, timeout: float = 120) -> subprocess.CompletedProc
 def test_the_interpreter_exits_cleanly_in_the_middle_of_an_answer(end: str):
     done = run_script(f"""
         from langchain_localmodels import LlamaCpp
-        llm = LlamaCpp(model_path=model_path, temperature=2.0, top_k=0, top_p=1.0, min_p=0.0, max_tokens=1900, n_threads=1)
+        llm = LlamaCpp(model_path=model_path, n_threads=1, max_tokens=1900, **WILD)
         stream = llm.stream("Hello")
         print(next(stream))
         {end}
@@ -493,7 +534,7 @@ def test_ctrl_c_stops_and_leaves_the_model_usable():
     done = run_script("""
         import os, signal, threading
         from langchain_localmodels import LlamaCpp
-        llm = LlamaCpp(model_path=model_path, temperature=2.0, top_k=0, top_p=1.0, min_p=0.0, max_tokens=1900, n_threads=1)
+        llm = LlamaCpp(model_path=model_path, n_threads=1, max_tokens=1900, **WILD)
         llm.load()
         threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
         try:

@@ -52,6 +52,9 @@ all layers run on the CPU. Reinstall it with support for yours:
   Vulkan: CMAKE_ARGS="-DGGML_VULKAN=on" pip install --force-reinstall --no-cache-dir llama-cpp-python==%s"""
 
 
+_CELL_UNIT = 256  # llama.cpp rounds a context up to this, but clips batches to what was asked for
+
+
 @dataclass(frozen=True, slots=True)
 class LlamaCppConfig:
     """How to run a model file; the fields of `LlamaCppOptions`, checked, without defaults filled in."""
@@ -230,6 +233,7 @@ class LlamaCppEngine(Engine):
     @cached_property
     def _key(self) -> tuple[ModelParams, ContextParams]:
         config = self._config
+        context = self._context_params  # reads the header first, whose errors say what to do
         status = os.stat(config.path)
         model = ModelParams(
             path=os.path.realpath(config.path),
@@ -239,19 +243,20 @@ class LlamaCppEngine(Engine):
             use_mmap=config.use_mmap,
             use_mlock=config.use_mlock,
         )
-        return model, self._context_params
+        return model, context
 
     @cached_property
     def _context_params(self) -> ContextParams:
         config = self._config
         window = choose_window(self._header, config.n_ctx, type_k=config.type_k, type_v=config.type_v)
         usable = _usable_cpus()
-        n_batch = min(config.n_batch, window)
+        # llama.cpp aborts when a batch, or what it computes at once, cannot hold a token of every sequence.
+        n_batch = max(min(config.n_batch, window), config.n_parallel)
         return ContextParams(
             window=window,
-            cells=window,
+            cells=-(-window // _CELL_UNIT) * _CELL_UNIT,
             n_batch=n_batch,
-            n_ubatch=min(config.n_ubatch or n_batch, n_batch),
+            n_ubatch=max(min(config.n_ubatch or n_batch, n_batch), config.n_parallel),
             n_parallel=config.n_parallel,
             # Generation is bound by memory, and the second thread of a core adds nothing to that.
             n_threads=config.n_threads or (usable if usable <= 4 else usable // 2),

@@ -103,8 +103,10 @@ class Context:
     def __init__(self, model: Model, params: ContextParams, *, verbose: bool) -> None:
         c_params = lib.llama_context_default_params()
         c_params.n_ctx = params.cells
-        c_params.n_batch = max(params.n_batch, params.n_parallel)
-        c_params.n_ubatch = min(params.n_ubatch, c_params.n_batch)
+        if not 0 < params.n_parallel <= min(params.n_ubatch, params.n_batch, MAX_SEQUENCES):
+            raise EngineError(f"{params.n_parallel} sequences do not fit into batches of {params.n_ubatch} tokens.")
+        c_params.n_batch = params.n_batch
+        c_params.n_ubatch = params.n_ubatch
         c_params.n_seq_max = params.n_parallel
         c_params.kv_unified = True
         c_params.n_threads = params.n_threads
