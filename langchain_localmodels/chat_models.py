@@ -81,6 +81,7 @@ class LocalChatModel(LocalLanguageModel, BaseChatModel):
     ) -> ChatResult:
         answer = Answer(self._engine_name)
         tell = self._reports_tokens(run_manager, kwargs)
+        await self._aengine()
         async with aclosing(self._begin(messages, stop, kwargs)) as deltas:
             async for delta in deltas:
                 if not tell or run_manager is None:
@@ -114,6 +115,7 @@ class LocalChatModel(LocalLanguageModel, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         answer = Answer(self._engine_name)
+        await self._aengine()
         async with aclosing(self._begin(messages, stop, kwargs)) as deltas:
             async for delta in deltas:
                 for chunk in answer.chat_chunks(delta):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,11 @@ class EngineHandle:
             if self._engine is None:
                 self._engine = make()
             return self._engine
+
+    async def aget(self, make: Callable[[], Engine]) -> Engine:
+        """Give the engine without blocking the event loop: what makes one imports its library, which takes a while."""
+        engine = self._engine
+        return engine if engine is not None else await asyncio.to_thread(self.get, make)
 
     def close(self) -> None:
         """Close the engine, if there is one; it opens again when it is next used."""

@@ -86,11 +86,12 @@ class LocalLLM(LocalLanguageModel, BaseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         teller = run_manager if len(prompts) == 1 and self._reports_tokens(run_manager, kwargs) else None
+        engine = await self._aengine()
         places = asyncio.Semaphore(_MOST_AT_ONCE)
 
         async def run(request: CompletionRequest) -> Answer:
             async with places:
-                return await self._aanswer(self.engine.complete(request), teller)
+                return await self._aanswer(engine.complete(request), teller)
 
         tasks = [asyncio.ensure_future(run(request)) for request in self._requests(prompts, stop, kwargs)]
         try:
@@ -138,7 +139,7 @@ class LocalLLM(LocalLanguageModel, BaseLLM):
     ) -> AsyncIterator[GenerationChunk]:
         answer = Answer(self._engine_name)
         (request,) = self._requests([prompt], stop, kwargs)
-        async with aclosing(self.engine.complete(request)) as deltas:
+        async with aclosing((await self._aengine()).complete(request)) as deltas:
             async for delta in deltas:
                 for chunk in answer.text_chunks(delta):
                     if run_manager is not None:

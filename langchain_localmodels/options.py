@@ -251,6 +251,9 @@ class LocalModelOptions(Vocabulary):
         """The engine, made on first use. Its weights load, or its server is asked, when it first has work."""
         return self._handle.get(self._new_engine)
 
+    async def _aengine(self) -> Engine:
+        return await self._handle.aget(self._new_engine)
+
     def load(self) -> Self:
         """Load the model now, or check that the server has it, instead of at the first request."""
         self.engine.load()

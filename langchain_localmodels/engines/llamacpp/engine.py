@@ -147,10 +147,11 @@ class LlamaCppEngine(Engine):
         with self._lock:
             scheduler, self._scheduler = self._scheduler, None
             let_go, self._let_go = self._let_go, None
+            streams = list(self._streams)
         if scheduler is None:
             return
         error = EngineClosedError("The model was closed while the request was running.")
-        for stream in list(self._streams):
+        for stream in streams:
             stream.fail(error)
         if isinstance(let_go, weakref.finalize):
             let_go.detach()
@@ -209,7 +210,8 @@ class LlamaCppEngine(Engine):
             scheduler.submit(Task(stream, plan))
 
         stream = WorkerStream(begin, timeout=settings.timeout)
-        self._streams.add(stream)
+        with self._lock:
+            self._streams.add(stream)
         return stream
 
     def _borrowed(self) -> Scheduler:
