@@ -157,6 +157,20 @@ class LocalChatModel(LocalLanguageModel, BaseChatModel):
         converted = [convert_to_openai_tool(tool, strict=kwargs.get("strict")) for tool in tools]
         return self.bind(tools=converted, tool_choice=tool_choice, **kwargs)
 
+    def with_structured_output(
+        self, schema: dict[str, Any] | type, *, include_raw: bool = False, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Not there yet.
+
+        Raises:
+            UnsupportedFeatureError: Always, in this version.
+        """
+        raise UnsupportedFeatureError(
+            f"{type(self).__name__} cannot be held to a schema yet.",
+            hint="Say in the prompt which JSON you want, and parse it, for example with PydanticOutputParser; "
+            'where the engine takes it, `format="json"` makes sure that it is JSON.',
+        )
+
     def _tool_choice(self, choice: str | dict[str, Any] | bool | None) -> ToolChoice:
         if choice in (None, False, "auto"):
             return "auto"

@@ -71,7 +71,7 @@ class LocalModelOptions(Vocabulary):
     """Key that a server asks for; engines in this process need none."""
 
     max_retries: Annotated[int, Field(ge=0)] | None = None
-    """How often a server is asked again when it cannot be reached or is busy; `None` for the engine's default."""
+    """Known for code written for hosted models. Nothing is asked again in this version."""
 
     streaming: bool | None = None
     """Whether `invoke` streams inside, which callbacks see; `None` leaves that to LangChain, `False` forbids it."""

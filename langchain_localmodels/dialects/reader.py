@@ -16,7 +16,12 @@ from uuid import uuid4
 
 from langchain_localmodels.dialects.reasoning import ReasoningFormat, reasoning_format
 from langchain_localmodels.dialects.stopping import Match, first_match, held_back
-from langchain_localmodels.dialects.tool_calls import ToolCallFormat, ToolCallSyntaxError, tool_call_format
+from langchain_localmodels.dialects.tool_calls import (
+    TOOL_CALL_FORMATS,
+    ToolCallFormat,
+    ToolCallSyntaxError,
+    tool_call_format,
+)
 from langchain_localmodels.engines.base import (
     Delta,
     InvalidToolCallDelta,
@@ -262,12 +267,13 @@ def reader_for(
 
     Args:
         template_source: The chat template; `None` where there is none.
-        tools_offered: Whether this request lets the model call tools; if not, calls are text like any other.
+        tools_offered: Whether this request lets the model call tools; if not, calls are text like any other. A
+            template without known marks is taken to want the commonest notation.
         stop: Strings that end the answer.
         prompt_tail: The end of the prompt as it was rendered, at least its last line or two.
     """
     return OutputReader(
         stop=stop,
         reasoning=reasoning_format(template_source, prompt_tail),
-        tools=tool_call_format(template_source) if tools_offered else None,
+        tools=tool_call_format(template_source) or TOOL_CALL_FORMATS[0] if tools_offered else None,
     )

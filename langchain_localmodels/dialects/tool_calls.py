@@ -84,12 +84,12 @@ TOOL_CALL_FORMATS: tuple[ToolCallFormat, ...] = (HermesFormat(),)
 """The notations, the ones that are easiest to mistake last; the first is for models whose template has none."""
 
 
-def tool_call_format(template_source: str | None) -> ToolCallFormat:
-    """The notation of a model, from the marks in its chat template."""
+def tool_call_format(template_source: str | None) -> ToolCallFormat | None:
+    """The notation of a model, from the marks in its chat template; `None` where they are not known."""
     for known in TOOL_CALL_FORMATS:
         if template_source and known.opening in template_source:
             return known
-    return TOOL_CALL_FORMATS[0]
+    return None
 
 
 def _call_of(value: object) -> ParsedCall:

@@ -72,12 +72,20 @@ def choose_window(header: GGUFHeader, asked: int | None, *, type_k: str = "f16",
                 f"and {memory / 1e9:.1f} GB of memory are free.",
                 hint=f"Give a smaller `n_ctx` (the model was trained on {trained}), or type_k='q8_0', type_v='q8_0'.",
             )
+        if window > trained and (header.path, window) not in _logged:
+            _logged.add((header.path, window))
+            _logger.warning(
+                "%s: n_ctx=%d is more than the %d tokens the model was trained on; beyond them it may write noise.",
+                header.path,
+                window,
+                trained,
+            )
         return window
     window = min(trained, _DEFAULT_WINDOW)
     if memory is not None and per_token > 0:
         window = min(window, max(_SMALLEST_WINDOW, int(memory / 2 / per_token) // 256 * 256))
-    if window < trained and (str(header.path), window) not in _logged:
-        _logged.add((str(header.path), window))
+    if window < trained and (header.path, window) not in _logged:
+        _logged.add((header.path, window))
         _logger.info(
             "%s: context window of %d tokens (%.0f MB of KV cache); the model was trained on %d. Set n_ctx to choose.",
             header.path,

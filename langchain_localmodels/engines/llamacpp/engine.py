@@ -14,6 +14,7 @@ from typing import Any
 from langchain_localmodels.dialects.gbnf import JSON_GRAMMAR, check_grammar
 from langchain_localmodels.dialects.reader import OutputReader, reader_for
 from langchain_localmodels.dialects.templates import ChatTemplate
+from langchain_localmodels.dialects.tool_calls import tool_call_format
 from langchain_localmodels.engines.base import (
     Capabilities,
     ChatRequest,
@@ -52,6 +53,10 @@ all layers run on the CPU. Reinstall it with support for yours:
   Vulkan: CMAKE_ARGS="-DGGML_VULKAN=on" pip install --force-reinstall --no-cache-dir llama-cpp-python==%s"""
 
 
+_NOTATION_HINT = (
+    "The chat template of %s writes tool calls in a notation that this version does not read. The model is given the "
+    "tools, but calls in another notation than <tool_call> will come as text."
+)
 _CELL_UNIT = 256  # llama.cpp rounds a context up to this, but clips batches to what was asked for
 
 
@@ -115,6 +120,8 @@ class LlamaCppEngine(Engine):
                     f"The chat template of {self._config.model_name} has no notation for tools.",
                     hint="Use a model that was trained for tools, or give its template as `chat_template`.",
                 )
+            if tools and tool_call_format(template.source) is None:
+                _warn_once(_NOTATION_HINT % self._config.model_name)
             prompt = template.render(request.turns, tools=tools)
             reader = reader_for(
                 template.source, tools_offered=bool(tools), stop=request.settings.stop, prompt_tail=prompt[-64:]
@@ -228,9 +235,8 @@ class LlamaCppEngine(Engine):
 
     def _warn_without_gpu(self) -> None:
         layers = self._config.n_gpu_layers
-        if layers and not has_gpu_support() and not _warned:
-            _warned.append(layers)
-            _logger.warning(_GPU_HINT, layers, *[package_version()] * 3)
+        if layers and not has_gpu_support():
+            _warn_once(_GPU_HINT % (layers, *[package_version()] * 3))
 
     @cached_property
     def _key(self) -> tuple[ModelParams, ContextParams]:
@@ -291,7 +297,13 @@ class LlamaCppEngine(Engine):
         )
 
 
-_warned: list[int] = []
+_warned: set[str] = set()
+
+
+def _warn_once(message: str) -> None:
+    if message not in _warned:
+        _warned.add(message)
+        _logger.warning(message)
 
 
 def _grammar(constraint: Constraint | None) -> str | None:

@@ -28,7 +28,14 @@ class LlamaCppOptions(LocalModelOptions):
     """What llama.cpp needs to know beside the common vocabulary."""
 
     _engine_name: ClassVar[str] = "llamacpp"
-    _aliases: ClassVar[Mapping[str, str]] = {"flash_attn": "flash_attention"}
+    _aliases: ClassVar[Mapping[str, str]] = {
+        "flash_attn": "flash_attention",
+        # Ollama's names
+        "num_ctx": "n_ctx",
+        "num_batch": "n_batch",
+        "num_gpu": "n_gpu_layers",
+        "num_thread": "n_threads",
+    }
     _retired: ClassVar[Mapping[str, object]] = {
         "client": None,
         "n_parts": -1,
@@ -80,7 +87,8 @@ class LlamaCppOptions(LocalModelOptions):
     """CPU threads to read prompts with; `None` for `n_threads`, or all processors that this process may use."""
 
     n_gpu_layers: Annotated[int, Field(ge=-1, le=2**16)] | None = None
-    """Layers to put on the GPU. `None` and -1 put all there where llama.cpp was built for a GPU, 0 none."""
+    """Layers to put on the GPU: 0 for none, -1 for all. `None` takes all where llama.cpp was built for a GPU, and does
+    not mind where it was not."""
 
     main_gpu: Annotated[int, Field(ge=0, le=64)] = 0
     """Which GPU to use, from 0."""

@@ -1,0 +1,304 @@
+"""The documentation: its code runs, shows what it says, and its tables say what the code says.
+
+Every ```python block of `docs/*.md` and README.md runs, those of one file in order and in one namespace, on the demo
+model or on the double of an Ollama server. Comments before a block say more:
+
+- `<!-- not run: REASON -->` before a python block: it is only compiled.
+- `<!-- output -->` before a text block: what the python block before it prints, letter by letter.
+
+After a change of the demo model, `python -m tests.integration_tests.test_docs` writes the outputs anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from langchain_core import exceptions as core_exceptions
+from pydantic import BaseModel
+
+import langchain_localmodels
+from langchain_localmodels import errors
+from langchain_localmodels.engines import ENGINES
+from langchain_localmodels.engines.base import Sampling
+from langchain_localmodels.engines.llamacpp import engine as llamacpp_engine
+from langchain_localmodels.engines.llamacpp.options import LlamaCppOptions
+from langchain_localmodels.engines.llamacpp.sampling import DEFAULTS
+from langchain_localmodels.engines.ollama.options import OllamaOptions
+from langchain_localmodels.options import LocalModelOptions
+from langchain_localmodels.vocabulary import ALIASES, Vocabulary
+from tests.doubles.ollama_server import OllamaDouble
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]
+OLLAMA_MODELS = {"qwen3:8b"}
+"""Models that the pages name beside those that the double has anyway."""
+
+# --- blocks -----------------------------------------------------------------------------------------------------------
+
+_BLOCK = re.compile(
+    r"(?:^<!-- *(?P<comment>[^\n]*?) *-->\n)?^```(?P<language>[a-z]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    language: str
+    text: str
+    comment: str
+    start: int
+    line: int
+
+
+def blocks(page: Path) -> list[Block]:
+    source = page.read_text("utf-8")
+    return [
+        Block(m["language"], m["text"], m["comment"] or "", m.start("text"), source.count("\n", 0, m.start("text")))
+        for m in _BLOCK.finditer(source)
+    ]
+
+
+def run(page: Path) -> Iterator[tuple[Block, str]]:
+    """Run a page; gives each block of output with what was really printed."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    printed = ""
+    for block in blocks(page):
+        if block.language == "python":
+            # Blank lines before it make the traceback tell the page's own line.
+            code = compile("\n" * block.line + block.text, str(page), "exec")
+            if block.comment.startswith("not run:"):
+                continue
+            stdout = io.StringIO()
+            with contextlib.redirect_stdout(stdout), warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)
+                exec(code, namespace)
+            printed = "".join(f"{line.rstrip()}\n" for line in stdout.getvalue().splitlines())
+        elif block.comment == "output":
+            yield block, printed
+    for value in namespace.values():
+        if isinstance(value, LocalModelOptions):
+            value.close()
+
+
+@contextlib.contextmanager
+def surroundings() -> Iterator[None]:
+    """An Ollama server where OLLAMA_HOST says, and llama.cpp on one thread."""
+    with (
+        OllamaDouble() as double,
+        mock.patch.dict(os.environ, {"OLLAMA_HOST": f"127.0.0.1:{double.port}"}),
+        mock.patch.object(llamacpp_engine, "_usable_cpus", return_value=1),
+    ):
+        double.models |= OLLAMA_MODELS
+        yield
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_code_runs_and_prints_what_is_shown(page: Path):
+    with surroundings():
+        for block, printed in run(page):
+            assert printed == block.text, f"{page.name}, line {block.line + 1}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks_are_marked_as_they_should(page: Path):
+    for block in blocks(page):
+        known = block.comment in ("", "output") or re.fullmatch(r"not run: \S.*", block.comment)
+        assert known, f"{page.name}, line {block.line}: {block.comment}"
+        assert block.comment != "output" or block.language == "text"
+        assert not block.comment.startswith("not run") or block.language == "python"
+    assert page.read_text("utf-8").count("```") == 2 * len(blocks(page)), "a block that is not closed, or indented"
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def table(page: str, header: str) -> list[list[str]]:
+    """The rows of the table whose first header cells are these, as lists of cells."""
+    source = (DOCS / page).read_text("utf-8")
+    _, found, rest = source.partition(f"| {header} |")
+    assert found, f"{page} has no table that begins with {header!r}"
+    rows = rest.split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
+
+
+def names(cell: str) -> list[str]:
+    """What a cell has in code style."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def in_words(schema: dict[str, Any]) -> str:
+    """The values that a field takes, from its JSON Schema."""
+    if "anyOf" in schema:
+        return ", or ".join(in_words(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
+    if "enum" in schema:
+        return ", ".join(f"`{value!r}`" for value in schema["enum"])
+    kind = {
+        "array": "list of texts",
+        "boolean": "`True`, `False`",
+        "integer": "whole number",
+        "number": "number",
+        "object": "dict",
+        "string": "text",
+    }[schema["type"]]
+    least, above, most = (schema.get(key) for key in ("minimum", "exclusiveMinimum", "maximum"))
+    if least is not None and most is not None:
+        return f"{kind}, {least} to {most}"
+    if above is not None:
+        return f"{kind} above {above}" + (f", at most {most}" if most is not None else "")
+    return kind if least is None else f"{kind}, at least {least}"
+
+
+def own_fields(options: type[BaseModel], base: type[BaseModel]) -> dict[str, str]:
+    """The fields that a class adds, with their defaults as the pages write them."""
+    return {
+        name: "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
+        for name, field in options.model_fields.items()
+        if name not in base.model_fields
+    }
+
+
+def test_the_vocabulary():
+    rows = table("parameters.md", "name | meaning | values | default | other names")
+    schema = Vocabulary.model_json_schema()["properties"]
+    assert [names(row[0]) for row in rows] == [[name] for name in Vocabulary.model_fields]
+    for name, _, values, default, aliases in rows:
+        word = names(name)[0]
+        assert values == in_words(schema[word]), word
+        assert default == f"`{Vocabulary.model_fields[word].default!r}`"
+        assert set(names(aliases)) == {alias for alias, target in ALIASES.items() if target == word}
+
+
+@pytest.mark.parametrize(
+    ("page", "options", "base"),
+    [
+        ("parameters.md", LocalModelOptions, Vocabulary),
+        ("llamacpp.md", LlamaCppOptions, LocalModelOptions),
+        ("ollama.md", OllamaOptions, LocalModelOptions),
+    ],
+)
+def test_fields(page: str, options: type[BaseModel], base: type[BaseModel]):
+    rows = table(page, "field | meaning | default")
+    assert {names(name)[0]: default for name, _, default in rows} == own_fields(options, base)
+
+
+def test_sampling_defaults():
+    rows = table("llamacpp.md", "parameter | llama.cpp's default")
+    told = {names(name)[0]: names(value)[0] for name, value in rows}
+    used = {name: getattr(DEFAULTS, name) for name in Sampling.__dataclass_fields__}
+    assert told == {name: f"{value!r}" for name, value in used.items() if value not in (None, ())}
+
+
+def test_errors():
+    rows = table("errors.md", "class | parent | also a | meaning")
+    defined = {n: c for n, c in vars(errors).items() if isinstance(c, type) and c.__module__ == errors.__name__}
+    assert [names(row[0])[0] for row in rows] == list(defined)
+    for name, parent, also, _ in rows:
+        bases = [base.__name__ for base in defined[names(name)[0]].__bases__]
+        assert names(parent) + names(also) == bases
+    tree = (DOCS / "errors.md").read_text("utf-8")
+    assert (errors.__doc__ or "").split("```")[1].strip() in tree, "the tree is drawn in another way than in errors.py"
+    for name in names(" ".join(row[2] for row in rows)):
+        assert hasattr(core_exceptions, name) or issubclass(getattr(__import__("builtins"), name), Exception)
+
+
+# --- migration --------------------------------------------------------------------------------------------------------
+
+OPTIONS = {"llamacpp": LlamaCppOptions, "ollama": OllamaOptions}
+
+
+@pytest.mark.parametrize("engine", OPTIONS)
+def test_retired_fields(engine: str):
+    header = f"retired {ENGINES[engine].title} field | silent at | why"
+    told = {name: names(row[1])[:1] for row in table("migration.md", header) for name in names(row[0])}
+    retired = OPTIONS[engine]._retired
+    assert told == {name: [] if value is ... else [f"{value!r}"] for name, value in retired.items()}
+
+
+@pytest.mark.parametrize("engine", OPTIONS)
+def test_renamed_fields(engine: str):
+    rows = table("migration.md", f"{ENGINES[engine].title} name | is here")
+    assert {names(old)[0]: names(new)[0] for old, new in rows} == dict(OPTIONS[engine]._aliases)
+
+
+@pytest.mark.parametrize("engine", OPTIONS)
+def test_kept_fields(engine: str):
+    text = (DOCS / "migration.md").read_text("utf-8")
+    (kept,) = re.findall(
+        rf"^Kept fields of {re.escape(ENGINES[engine].title)}: (.*?)\n\n", text, re.MULTILINE | re.DOTALL
+    )
+    known = OPTIONS[engine]._known_names() | OPTIONS[engine]._all_aliases().keys()
+    assert len(names(kept)) > 15
+    assert set(names(kept)) <= known
+
+
+def test_changed_defaults():
+    for name, _, today, _ in table("migration.md", "field | langchain-community | here | why"):
+        field = LlamaCppOptions.model_fields[names(name)[0]]
+        assert names(today)[0] == f"{field.default!r}", name
+
+
+# --- the rest ---------------------------------------------------------------------------------------------------------
+
+
+def test_gpu_builds():
+    flags = re.findall(r'CMAKE_ARGS="[^"]+"', llamacpp_engine._GPU_HINT)
+    page = (DOCS / "llamacpp.md").read_text("utf-8")
+    assert flags
+    assert all(flag in page for flag in flags)
+
+
+def test_public_names():
+    api = (DOCS / "api.md").read_text("utf-8")
+    for path in re.findall(r"^::: (\S+)$", api, re.MULTILINE):
+        module, _, name = path.rpartition(".")
+        try:
+            importlib.import_module(path)
+        except ImportError:
+            assert hasattr(importlib.import_module(module), name), path
+    told = set(names(api))
+    assert told >= set(langchain_localmodels.__all__) - {"__version__"}
+
+
+def test_the_table_of_engines():
+    rows = table("index.md", "engine | text in, text out | chat model | where it runs | page")
+    told = {names(row[1])[0]: names(row[2])[0] for row in rows}
+    assert told == {entry.llm: entry.chat for entry in ENGINES.values()}
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_pages_are_in_the_navigation_and_their_links_lead_somewhere(page: Path):
+    source = page.read_text("utf-8")
+    assert page.name in (ROOT / "mkdocs.yml").read_text("utf-8")
+    for target in re.findall(r"\]\(([^)#:]+\.md)", source):
+        assert (DOCS / target).exists(), target
+    assert not [line for line in source.splitlines() if len(line) > 120 and line[0] != "|"]
+
+
+def write_outputs() -> None:
+    """Write what the blocks really print into the pages."""
+    with surroundings():
+        for page in PAGES:
+            source = page.read_text("utf-8")
+            for block, printed in reversed(list(run(page))):
+                source = source[: block.start] + printed + source[block.start + len(block.text) :]
+            if source != page.read_text("utf-8"):
+                page.write_text(source, "utf-8")
+                sys.stdout.write(f"{page.relative_to(ROOT)}: outputs written anew\n")
+
+
+if __name__ == "__main__":
+    write_outputs()
