@@ -15,12 +15,16 @@ from langchain_localmodels.errors import InvalidRequestError
 MAX_LENGTH = 500_000
 """Longest grammar, in characters."""
 MAX_RULES = 10_000
-MAX_DEPTH = 200
+MAX_DEPTH = 100
 """Deepest nesting of parentheses."""
 MAX_REPETITION = 2_000
 """Largest number in `{m,n}`."""
 MAX_NULLABLE_REPETITION = 50
 """The same for something that may be empty: the number of ways to match it grows with every repetition."""
+MAX_WAYS = 100
+"""Most ways to go on from one place: llama.cpp follows all of them at once, and compares each with each."""
+MAX_ELEMENTS = 500_000
+"""Most characters and references, with what is repeated written out."""
 
 JSON_GRAMMAR = r"""
 root ::= object | array
@@ -41,10 +45,10 @@ _BLANK = re.compile(r"(?:[ \t]|#[^\r\n]*)+")
 _BLANK_LINES = re.compile(r"(?:[ \t\r\n]|#[^\r\n]*)+")
 _STRING = re.compile(r'"((?:[^"\\\r\n]|\\.)*)"')
 _CLASS = re.compile(r"\[((?:[^\]\\\r\n]|\\.)*)\]")
-_TOKEN = re.compile(r"!?<(?:\[\d+\]|[^<>\s]+)>")
+_TOKEN = re.compile(r"!?<(?:\[[0-9]{1,9}\]|[^<>\s\[][^<>\s]*)>")
 _ESCAPE = re.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[tnrs\"\\\[\]\-/^.]|.)", re.DOTALL)
-_KNOWN_ESCAPE = re.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[tnr\"\\\[\]])\Z")
-_REPEAT = re.compile(r"\{[ \t]*(\d+)[ \t]*(,?)[ \t]*(\d*)[ \t]*\}")
+_KNOWN_ESCAPE = re.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[tnr\"\\\[\]\-])\Z")
+_REPEAT = re.compile(r"\{[ \t]*([0-9]+)[ \t]*(,?)[ \t]*([0-9]*)[ \t]*\}")
 
 
 def check_grammar(gbnf: str) -> None:
@@ -58,26 +62,45 @@ def check_grammar(gbnf: str) -> None:
     """
     if len(gbnf) > MAX_LENGTH:
         raise InvalidRequestError(f"The grammar is {len(gbnf)} characters long; {MAX_LENGTH} are allowed.")
-    if "\0" in gbnf:
-        raise InvalidRequestError("The grammar holds a NUL character.")
-    rules = _Parser(gbnf).parse()
+    if "\0" in gbnf or any("\ud800" <= character <= "\udfff" for character in gbnf):
+        raise InvalidRequestError("The grammar holds a NUL, or half a character.")
+    parser = _Parser(gbnf)
+    rules = parser.parse()
     if "root" not in rules:
         raise InvalidRequestError("The grammar has no rule named `root`.", hint="The answer begins with that rule.")
     for name, rule in rules.items():
-        for reference, line in rule.references:
+        for reference, position in rule.references:
             if reference not in rules:
                 raise InvalidRequestError(
-                    f"The grammar's rule `{name}` uses `{reference}` (line {line}), which is not defined."
+                    f"The grammar's rule `{name}` uses `{reference}` (line {parser.line(position)}), "
+                    "which is not defined."
                 )
-    _check_recursion(rules)
+    nullable = _nullable_rules(rules)
+    for item, most, position in parser.repeated:
+        if most > MAX_NULLABLE_REPETITION and _may_be_empty(item, nullable):
+            raise InvalidRequestError(
+                f"Line {parser.line(position)} of the grammar repeats something that may be empty {most} times; "
+                f"{MAX_NULLABLE_REPETITION} are allowed.",
+                hint="Make what is repeated match at least one character.",
+            )
+    _check_ways(rules, _without_left_recursion(rules, nullable))
+
+
+@dataclass(slots=True)
+class _Item:
+    """Alternatives, the name of a rule, or `None` for what takes characters; and how often it stands there."""
+
+    what: _Alternatives | str | None
+    optional: bool
+    most: int
+    """1 where it is not repeated, or without end."""
 
 
 @dataclass(slots=True)
 class _Sequence:
-    """Items one after the other: alternatives, the name of a rule, or `None` for what takes a character."""
+    """Items one after the other."""
 
-    items: list[tuple[_Alternatives | str | None, bool]] = field(default_factory=list)
-    """Each with whether it may be left out, as by `?` or `*`."""
+    items: list[_Item] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -96,7 +119,8 @@ class _Parser:
         self._text = text
         self._at = 0
         self._references: list[tuple[str, int]] = []
-        self._repeated: list[tuple[_Alternatives | str, int, int]] = []
+        self._elements = 0
+        self.repeated: list[tuple[_Alternatives | str, int, int]] = []
 
     def parse(self) -> dict[str, _Rule]:
         rules: dict[str, _Rule] = {}
@@ -115,14 +139,6 @@ class _Parser:
             if self._at < len(self._text) and self._text[self._at] not in "\r\n":
                 raise self._error("expected the end of the rule")
             self._skip(_BLANK_LINES)
-        nullable = _nullable_rules(rules)
-        for item, most, line in self._repeated:
-            if most > MAX_NULLABLE_REPETITION and _may_be_empty(item, nullable):
-                raise InvalidRequestError(
-                    f"Line {line} of the grammar repeats something that may be empty {most} times; "
-                    f"{MAX_NULLABLE_REPETITION} are allowed.",
-                    hint="Make what is repeated match at least one character.",
-                )
         return rules
 
     def _alternatives(self, depth: int) -> _Alternatives:
@@ -137,11 +153,19 @@ class _Parser:
 
     def _sequence(self, depth: int) -> _Sequence:
         sequence = _Sequence()
-        while (item := self._item(depth)) is not _END:
-            assert not isinstance(item, _End)
-            sequence.items.append((item, self._repetitions(item)))
+        while True:
+            before = self._at
+            what = self._item(depth)
+            if isinstance(what, _End):
+                return sequence
+            # Of what is repeated, a string is written out again and again, a group only referred to.
+            length = self._at - before if what is None else 1
+            item = self._repetitions(_Item(what, optional=False, most=1))
+            self._elements += length * max(item.most, 1)
+            if self._elements > MAX_ELEMENTS:
+                raise self._error(f"more than {MAX_ELEMENTS} characters and references, repetitions written out")
+            sequence.items.append(item)
             self._skip(_BLANK_LINES if depth else _BLANK)
-        return sequence
 
     def _item(self, depth: int) -> _Alternatives | str | _End | None:
         text, at = self._text, self._at
@@ -165,7 +189,7 @@ class _Parser:
         # A name that ::= follows begins the next rule, where a rule may run over several lines.
         if name and not re.compile(r"[ \t]*::=").match(text, name.end()):
             self._at = name.end()
-            self._references.append((name.group(), self._line()))
+            self._references.append((name.group(), self._at))
             return name.group()
         return _END
 
@@ -177,28 +201,28 @@ class _Parser:
         else:
             self._expect(_TOKEN, "a token as in <think> or <[42]>")
 
-    def _repetitions(self, item: _Alternatives | str | None) -> bool:
-        """Read what follows an item; gives whether the item may be left out."""
-        optional = False
+    def _repetitions(self, item: _Item) -> _Item:
+        """Read what follows an item."""
         while True:
             self._skip(_BLANK)
             head = self._text[self._at : self._at + 1]
-            if head in ("*", "+", "?") and head:
+            if head and head in "*+?":
                 self._at += 1
-                optional = optional or head != "+"
+                item.optional = item.optional or head != "+"
                 continue
             if head != "{":
-                return optional
+                return item
             bounds = self._expect(_REPEAT, "a repetition as in {2,5}")
-            least = int(bounds.group(1))
-            most = int(bounds.group(3)) if bounds.group(3) else least
+            least = _number(bounds.group(1))
+            most = _number(bounds.group(3)) if bounds.group(3) else least
             if most > MAX_REPETITION or least > MAX_REPETITION:
                 raise self._error(f"more than {MAX_REPETITION} repetitions")
-            if bounds.group(3) and most < least:
+            if most < least:
                 raise self._error("a repetition whose end is before its beginning")
-            optional = optional or least == 0
-            if item is not None:
-                self._repeated.append((item, most, self._line()))
+            item.optional = item.optional or least == 0
+            item.most = max(1, item.most) * most
+            if item.what is not None:
+                self.repeated.append((item.what, most, self._at))
 
     def _check_escapes(self, literal: str) -> None:
         for escape in _ESCAPE.finditer(literal):
@@ -216,12 +240,13 @@ class _Parser:
         self._at = found.end()
         return found
 
-    def _line(self) -> int:
-        return self._text.count("\n", 0, self._at) + 1
+    def line(self, position: int) -> int:
+        """Number of the line at a position."""
+        return self._text.count("\n", 0, position) + 1
 
     def _error(self, what: str) -> InvalidRequestError:
         rest = self._text[self._at : self._at + 20].split("\n")[0]
-        return InvalidRequestError(f"Line {self._line()} of the grammar: {what}, at {rest!r}.")
+        return InvalidRequestError(f"Line {self.line(self._at)} of the grammar: {what}, at {rest!r}.")
 
 
 class _End:
@@ -231,45 +256,58 @@ class _End:
 _END = _End()
 
 
-def _may_be_empty(item: _Alternatives | str | None, nullable: set[str]) -> bool:
-    if item is None:
+def _number(digits: str) -> int:
+    return int(digits) if len(digits) < 10 else MAX_REPETITION + 1
+
+
+def _may_be_empty(what: _Alternatives | str | None, nullable: set[str]) -> bool:
+    if what is None:
         return False
-    if isinstance(item, str):
-        return item in nullable
+    if isinstance(what, str):
+        return what in nullable
     return any(
-        all(optional or _may_be_empty(inner, nullable) for inner, optional in sequence.items)
-        for sequence in item.sequences
+        all(item.optional or _may_be_empty(item.what, nullable) for item in sequence.items)
+        for sequence in what.sequences
     )
 
 
 def _nullable_rules(rules: dict[str, _Rule]) -> set[str]:
+    users: dict[str, set[str]] = {}
+    for name, rule in rules.items():
+        for reference, _ in rule.references:
+            users.setdefault(reference, set()).add(name)
     nullable: set[str] = set()
-    while True:
-        more = {name for name, rule in rules.items() if name not in nullable and _may_be_empty(rule.body, nullable)}
-        if not more:
-            return nullable
-        nullable |= more
+    waiting = list(rules)
+    while waiting:
+        name = waiting.pop()
+        if name not in nullable and _may_be_empty(rules[name].body, nullable):
+            nullable.add(name)
+            waiting.extend(users.get(name, ()))
+    return nullable
 
 
 def _first_names(body: _Alternatives, nullable: set[str]) -> set[str]:
     """Rules that may be entered before any character was taken."""
     names: set[str] = set()
     for sequence in body.sequences:
-        for item, optional in sequence.items:
-            if isinstance(item, str):
-                names.add(item)
-            elif item is not None:
-                names |= _first_names(item, nullable)
-            if not optional and not _may_be_empty(item, nullable):
+        for item in sequence.items:
+            if isinstance(item.what, str):
+                names.add(item.what)
+            elif item.what is not None:
+                names |= _first_names(item.what, nullable)
+            if not item.optional and not _may_be_empty(item.what, nullable):
                 break
     return names
 
 
-def _check_recursion(rules: dict[str, _Rule]) -> None:
-    """Refuse a rule that can begin with itself: llama.cpp would never come to a character."""
-    nullable = _nullable_rules(rules)
+def _without_left_recursion(rules: dict[str, _Rule], nullable: set[str]) -> list[str]:
+    """Order the rules so that each comes after those that it can begin with.
+
+    Raises:
+        InvalidRequestError: One can begin with itself; llama.cpp would never come to a character.
+    """
     edges = {name: sorted(_first_names(rule.body, nullable)) for name, rule in rules.items()}
-    done: set[str] = set()
+    done: dict[str, None] = {}
     for start in rules:
         path: list[tuple[str, int]] = [(start, 0)]
         on_path = {start}
@@ -277,7 +315,7 @@ def _check_recursion(rules: dict[str, _Rule]) -> None:
             name, next_edge = path.pop()
             if next_edge >= len(edges[name]) or name in done:
                 on_path.discard(name)
-                done.add(name)
+                done[name] = None
                 continue
             path.append((name, next_edge + 1))
             target = edges[name][next_edge]
@@ -289,3 +327,72 @@ def _check_recursion(rules: dict[str, _Rule]) -> None:
             if target not in done:
                 path.append((target, 0))
                 on_path.add(target)
+    return list(done)
+
+
+_Ways = tuple[int, int]
+"""In how many ways something can be empty, and how many places for a first character it offers."""
+_CAP = 10**6  # numbers beyond the limit need not be exact
+
+
+def _check_ways(rules: dict[str, _Rule], order: list[str]) -> None:
+    """Refuse a grammar that offers too many ways to go on: each token would take llama.cpp seconds, or for ever."""
+    known: dict[str, _Ways] = {}
+    for name in order:
+        known[name] = _ways_of(rules[name].body, known)
+    for name, rule in rules.items():
+        if _most_ways(rule.body, known) > MAX_WAYS:
+            raise InvalidRequestError(
+                f"The grammar's rule `{name}` leaves more than {MAX_WAYS} ways to go on from one place.",
+                hint="Many optional parts in a row do that; write them as one repetition of alternatives.",
+            )
+
+
+def _ways_of(body: _Alternatives, known: dict[str, _Ways]) -> _Ways:
+    """Ways through alternatives. Only what can come first counts, so `known` need not have the rest."""
+    empty = width = 0
+    for sequence in body.sequences:
+        head: list[_Ways] = []
+        for item in sequence.items:
+            head.append(_ways_of_item(item, known))
+            if not head[-1][0]:
+                break
+        ways = (1, 0)
+        for first in reversed(head):
+            ways = _then(first, ways)
+        empty, width = min(_CAP, empty + ways[0]), min(_CAP, width + ways[1])
+    return empty, width
+
+
+def _ways_of_item(item: _Item, known: dict[str, _Ways]) -> _Ways:
+    if item.what is None:
+        empty, width = 0, 1
+    elif isinstance(item.what, str):
+        empty, width = known[item.what]
+    else:
+        empty, width = _ways_of(item.what, known)
+    if empty and item.most > 1:
+        one, ways = (empty, width), (1, 0)
+        for _ in range(min(item.most, MAX_NULLABLE_REPETITION)):
+            again = _then(one, ways)
+            ways = (min(_CAP, again[0] + 1), again[1])
+        empty, width = ways
+    return (min(_CAP, empty + 1), width) if item.optional else (empty, width)
+
+
+def _then(first: _Ways, rest: _Ways) -> _Ways:
+    """Ways through two things in a row."""
+    return min(_CAP, first[0] * rest[0]), min(_CAP, first[1] + first[0] * rest[1])
+
+
+def _most_ways(body: _Alternatives, known: dict[str, _Ways]) -> int:
+    """The largest number of ways from any place inside, however it is come to."""
+    most = 0
+    for sequence in body.sequences:
+        ways = (1, 0)
+        for item in reversed(sequence.items):
+            ways = _then(_ways_of_item(item, known), ways)
+            most = max(most, *ways)
+            if isinstance(item.what, _Alternatives):
+                most = max(most, _most_ways(item.what, known))
+    return most

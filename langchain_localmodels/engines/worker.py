@@ -7,13 +7,14 @@ and in which order, is the engine's business; this module only carries `Delta`s 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from langchain_localmodels.engines.base import Delta
-from langchain_localmodels.errors import EngineTimeoutError
+from langchain_localmodels.errors import EngineError, EngineTimeoutError
 
 
 class WorkerStream:
@@ -35,14 +36,15 @@ class WorkerStream:
         self.on_close: Callable[[], None] = lambda: None
         """Set by `begin`: called, without locks held, when the reader closes the stream before its end."""
         self._begin = begin
-        self._timeout = timeout
+        self._timeout = None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
         self._ready = threading.Condition()
         self._deltas: deque[Delta] = deque()
         self._error: BaseException | None = None
         self._begun = False
+        self._pid = 0
         self._ended = False
         self._closed = False
-        self._waiter: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
+        self._waiter: tuple[asyncio.AbstractEventLoop, asyncio.Future[bool]] | None = None
 
     # --- the worker's side ------------------------------------------------------------------------------------------
 
@@ -54,7 +56,8 @@ class WorkerStream:
     def put(self, deltas: Iterable[Delta]) -> None:
         """Add deltas. The reader learns of them at the next `wake`."""
         with self._ready:
-            self._deltas.extend(deltas)
+            if not self._closed:
+                self._deltas.extend(deltas)
 
     def end(self) -> None:
         """Tell that the last delta has been put. The reader learns of it at the next `wake`."""
@@ -78,6 +81,7 @@ class WorkerStream:
 
     def __next__(self) -> Delta:
         """Wait for the next delta."""
+        self._check_process()
         with self._ready:
             while self._empty():
                 if not self._ready.wait(self._timeout):
@@ -94,18 +98,24 @@ class WorkerStream:
 
     async def __anext__(self) -> Delta:
         """Wait for the next delta without blocking the event loop."""
+        self._check_process()
         while True:
             with self._ready:
                 if not self._empty():
                     delta = self._take()
                     break
                 loop = asyncio.get_running_loop()
-                woken: asyncio.Future[None] = loop.create_future()
+                woken: asyncio.Future[bool] = loop.create_future()
                 self._waiter = (loop, woken)
+            # Not asyncio.wait_for: before Python 3.12 it loses a cancellation that comes in the same turn of the loop.
+            timer = None if self._timeout is None else loop.call_later(self._timeout, _expire, woken)
             try:
-                await asyncio.wait_for(woken, self._timeout)
-            except (TimeoutError, asyncio.TimeoutError) as error:  # two classes before Python 3.11
-                raise self._timed_out() from error
+                expired = await woken
+            finally:
+                if timer is not None:
+                    timer.cancel()
+            if expired:
+                raise self._timed_out()
         if delta is None:
             raise StopAsyncIteration
         return delta
@@ -128,10 +138,22 @@ class WorkerStream:
 
     def _start(self) -> None:
         with self._ready:
-            if self._begun or self._closed:
+            if self._begun or self._closed or self._ended:
                 return
             self._begun = True
-        self._begin(self)
+            self._pid = os.getpid()
+        try:
+            self._begin(self)
+        except BaseException as error:
+            self.fail(error)
+            raise
+
+    def _check_process(self) -> None:
+        if self._begun and self._pid != os.getpid():
+            raise EngineError(
+                "This answer was begun before the process was forked, and its worker is in the parent.",
+                hint="Start workers with multiprocessing.get_context('spawn').",
+            )
 
     def _empty(self) -> bool:
         return not (self._deltas or self._ended or self._closed)
@@ -150,7 +172,7 @@ class WorkerStream:
             hint="Give a larger `timeout`, a shorter prompt, or a smaller model; `timeout=None` waits without limit.",
         )
 
-    def _collect_waiter(self) -> tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None:
+    def _collect_waiter(self) -> tuple[asyncio.AbstractEventLoop, asyncio.Future[bool]] | None:
         """Wake a reading thread, or hand over the future that a reading task waits for."""
         with self._ready:
             waiter, self._waiter = self._waiter, None
@@ -160,7 +182,7 @@ class WorkerStream:
 
 def wake(streams: Iterable[WorkerStream]) -> None:
     """Wake the readers of all these streams, each event loop once however many of its tasks wait."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[bool]]] = {}
     for stream in streams:
         waiter = stream._collect_waiter()
         if waiter is not None:
@@ -171,7 +193,12 @@ def wake(streams: Iterable[WorkerStream]) -> None:
             loop.call_soon_threadsafe(_resolve, futures)
 
 
-def _resolve(futures: list[asyncio.Future[None]]) -> None:
+def _resolve(futures: list[asyncio.Future[bool]]) -> None:
     for future in futures:
         if not future.done():
-            future.set_result(None)
+            future.set_result(False)
+
+
+def _expire(woken: asyncio.Future[bool]) -> None:
+    if not woken.done():
+        woken.set_result(True)

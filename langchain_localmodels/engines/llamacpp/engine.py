@@ -26,7 +26,7 @@ from langchain_localmodels.engines.base import (
     JsonOutput,
     Sampling,
 )
-from langchain_localmodels.engines.llamacpp import pool
+from langchain_localmodels.engines.llamacpp import pool, weights
 from langchain_localmodels.engines.llamacpp.binding.context import ContextParams
 from langchain_localmodels.engines.llamacpp.binding.library import has_gpu_support, package_version
 from langchain_localmodels.engines.llamacpp.binding.model import Model, ModelParams
@@ -95,7 +95,7 @@ class LlamaCppEngine(Engine):
         self._lock = threading.Lock()
         self._scheduler: Scheduler | None = None
         self._streams: weakref.WeakSet[WorkerStream] = weakref.WeakSet()
-        self._let_go: Callable[[], object] | None = None
+        self._let_go: weakref.finalize[..., LlamaCppEngine] | None = None
 
     # --- the contract -----------------------------------------------------------------------------------------------
 
@@ -143,7 +143,13 @@ class LlamaCppEngine(Engine):
 
     def tokenize(self, text: str) -> Sequence[int]:
         """See `Engine.tokenize`."""
-        return self._borrowed().model().tokenize(text, add_special=False)
+        params = self._borrowed().model().params
+        # As a user of the weights in its own right: another thread may close this engine meanwhile.
+        model = weights.borrow(params, verbose=False)
+        try:
+            return model.tokenize(text, add_special=False)
+        finally:
+            weights.give_back(params)
 
     def load(self) -> None:
         """Load the weights and make the context."""
@@ -160,9 +166,9 @@ class LlamaCppEngine(Engine):
         error = EngineClosedError("The model was closed while the request was running.")
         for stream in streams:
             stream.fail(error)
-        if isinstance(let_go, weakref.finalize):
+        if let_go is not None:
             let_go.detach()
-        pool.give_back(self._key, scheduler, at_once=True)
+        pool.give_back(scheduler, at_once=True)
 
     # --- from a request to a plan; this runs on the scheduler's thread ----------------------------------------------
 
@@ -194,12 +200,11 @@ class LlamaCppEngine(Engine):
 
     def _with_defaults_of_file(self, sampling: Sampling) -> Sampling:
         """Fill in what the request leaves open and the model's makers recommend in the file."""
-        keys = {"temperature": "temp", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p"}
-        recommended: dict[str, Any] = {
-            name: self._header.metadata[f"general.sampling.{key}"]
-            for name, key in keys.items()
-            if getattr(sampling, name) is None and f"general.sampling.{key}" in self._header.metadata
-        }
+        recommended: dict[str, Any] = {}
+        for name, (key, kind, least, most) in _RECOMMENDED.items():
+            value = self._header.metadata.get(f"general.sampling.{key}")
+            if getattr(sampling, name) is None and isinstance(value, kind) and least <= value <= most:
+                recommended[name] = value
         return replace(sampling, **recommended) if recommended else sampling
 
     # --- what it runs on --------------------------------------------------------------------------------------------
@@ -213,24 +218,24 @@ class LlamaCppEngine(Engine):
 
         def begin(stream: WorkerStream) -> None:
             scheduler = self._borrowed()
+            with self._lock:
+                self._streams.add(stream)
             stream.on_close = scheduler.nudge
             scheduler.submit(Task(stream, plan))
 
-        stream = WorkerStream(begin, timeout=settings.timeout)
-        with self._lock:
-            self._streams.add(stream)
-        return stream
+        return WorkerStream(begin, timeout=settings.timeout)
 
     def _borrowed(self) -> Scheduler:
         """Give the scheduler, starting it at the first call; its thread loads the model, this does not wait for it."""
         with self._lock:
             if self._scheduler is not None and not self._scheduler.usable:
                 self._scheduler = None
+                if self._let_go is not None:
+                    self._let_go.detach()
             if self._scheduler is None:
                 self._warn_without_gpu()
-                key = self._key
-                self._scheduler = pool.borrow(key, verbose=self._config.verbose)
-                self._let_go = weakref.finalize(self, pool.give_back, key, self._scheduler, at_once=False)
+                self._scheduler = pool.borrow(self._key(), verbose=self._config.verbose)
+                self._let_go = weakref.finalize(self, pool.give_back, self._scheduler, at_once=False)
             return self._scheduler
 
     def _warn_without_gpu(self) -> None:
@@ -238,7 +243,6 @@ class LlamaCppEngine(Engine):
         if layers and not has_gpu_support():
             _warn_once(_GPU_HINT % (layers, *[package_version()] * 3))
 
-    @cached_property
     def _key(self) -> tuple[ModelParams, ContextParams]:
         config = self._config
         context = self._context_params  # reads the header first, whose errors say what to do
@@ -274,10 +278,10 @@ class LlamaCppEngine(Engine):
             rope_freq_base=config.rope_freq_base,
             rope_freq_scale=config.rope_freq_scale,
             flash_attention=config.flash_attention,
-            lora=((os.path.realpath(config.lora_path), config.lora_scale),) if config.lora_path else (),
+            lora=(_lora(config.lora_path, config.lora_scale),) if config.lora_path else (),
         )
 
-    @cached_property
+    @property
     def _header(self) -> GGUFHeader:
         return read_header(self._config.path)
 
@@ -296,6 +300,14 @@ class LlamaCppEngine(Engine):
             origin=self._config.model_name,
         )
 
+
+_RECOMMENDED: dict[str, tuple[str, Any, float, float]] = {
+    "temperature": ("temp", (int, float), 0, 100),
+    "top_k": ("top_k", int, 0, 2**31 - 1),
+    "top_p": ("top_p", (int, float), 0.0001, 1),
+    "min_p": ("min_p", (int, float), 0, 1),
+}
+"""Fields of `Sampling`: under which key a file recommends a value, of which type, and within which bounds."""
 
 _warned: set[str] = set()
 
@@ -316,6 +328,11 @@ def _grammar(constraint: Constraint | None) -> str | None:
     if constraint.schema is not None:
         raise UnsupportedFeatureError("llama.cpp cannot be held to a JSON Schema by this package yet, only to JSON.")
     return JSON_GRAMMAR
+
+
+def _lora(path: str, scale: float) -> tuple[str, tuple[int, int], float]:
+    status = os.stat(path)
+    return os.path.realpath(path), (status.st_size, status.st_mtime_ns), scale
 
 
 def _usable_cpus() -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from langchain_localmodels.engines.llamacpp.binding.context import ContextParams
 from langchain_localmodels.engines.llamacpp.binding.model import ModelParams
 from langchain_localmodels.engines.llamacpp.scheduler import Scheduler
+from langchain_localmodels.errors import EngineClosedError
 
 _LINGER = 20.0
 """Seconds that a model stays loaded after its last object was collected, in case another is made from it."""
@@ -26,33 +27,39 @@ class _Entry:
 
 _entries: dict[_Key, _Entry] = {}
 _alive: set[Scheduler] = set()
+_exiting = False
 _lock = threading.RLock()  # reentrant: a collected engine gives back from wherever the collector happens to run
 
 
 def borrow(key: _Key, *, verbose: bool) -> Scheduler:
     """Give the scheduler of a model and context, starting it for its first user. Every call needs one `give_back`."""
     with _lock:
+        if _exiting:
+            raise EngineClosedError("The program is ending; no model can be loaded any more.")
         entry = _entries.get(key)
+        is_new = entry is None
         if entry is None:
-            scheduler = Scheduler(*key, verbose=verbose, may_leave=_may_leave, on_end=_on_end)
-            entry = _entries[key] = _Entry(scheduler)
-            _alive.add(scheduler)
+            entry = _entries[key] = _Entry(Scheduler(*key, verbose=verbose, may_leave=_may_leave, on_end=_on_end))
+            _alive.add(entry.scheduler)
         entry.users += 1
         entry.scheduler.leave_at = None
-        return entry.scheduler
+    if is_new:
+        # Outside the lock: a thread that starts may collect an engine, which gives back, which takes the lock.
+        entry.scheduler.start()
+    return entry.scheduler
 
 
-def give_back(key: _Key, scheduler: Scheduler, *, at_once: bool) -> None:
+def give_back(scheduler: Scheduler, *, at_once: bool) -> None:
     """Tell that one user is done.
 
     Args:
-        key: What it was borrowed with.
         scheduler: What `borrow` gave.
         at_once: If this was the last user, free the model now and wait for that; else it lingers for a while.
     """
     if scheduler.pid != os.getpid():
         return  # it belongs to the process this one was forked off
     with _lock:
+        key = scheduler.key
         entry = _entries.get(key)
         if entry is None or entry.scheduler is not scheduler:
             return  # it has ended by itself
@@ -71,25 +78,26 @@ def give_back(key: _Key, scheduler: Scheduler, *, at_once: bool) -> None:
 
 def _may_leave(scheduler: Scheduler) -> bool:
     with _lock:
-        for key, entry in _entries.items():
-            if entry.scheduler is scheduler:
-                if entry.users:
-                    return False
-                del _entries[key]
-                break
+        entry = _entries.get(scheduler.key)
+        if entry is not None and entry.scheduler is scheduler:
+            if entry.users:
+                return False
+            del _entries[scheduler.key]
         return True
 
 
 def _on_end(scheduler: Scheduler) -> None:
     with _lock:
         _alive.discard(scheduler)
-        for key, entry in list(_entries.items()):
-            if entry.scheduler is scheduler:
-                del _entries[key]
+        entry = _entries.get(scheduler.key)
+        if entry is not None and entry.scheduler is scheduler:
+            del _entries[scheduler.key]
 
 
 @atexit.register
 def _stop_all() -> None:
+    global _exiting  # noqa: PLW0603 - this is the state of the process
+    _exiting = True
     # A thread that is inside llama.cpp when the interpreter goes down would end the process with a fault.
     with _lock:
         schedulers = [scheduler for scheduler in _alive if scheduler.pid == os.getpid()]

@@ -14,7 +14,7 @@ from langchain_localmodels.engines.base import Sampling, TokenLogprob
 from langchain_localmodels.engines.llamacpp.binding.library import np
 from langchain_localmodels.engines.llamacpp.binding.model import Model
 from langchain_localmodels.engines.llamacpp.binding.samplers import Candidates, SamplerChain, grammar_sampler
-from langchain_localmodels.errors import EngineError
+from langchain_localmodels.errors import EngineError, InvalidRequestError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -82,6 +82,10 @@ class TokenSampler:
         chain = SamplerChain(brief=not sorts_all)
         try:
             if sampling.logit_bias:
+                if strange := [token for token, _ in sampling.logit_bias if not 0 <= token < model.vocab_size]:
+                    raise InvalidRequestError(
+                        f"`logit_bias` names the token {strange[0]}; the vocabulary has {model.vocab_size} tokens."
+                    )
                 chain.add_logit_bias(model.vocab_size, sampling.logit_bias)
             if self._penalizes:
                 chain.add(
@@ -95,8 +99,8 @@ class TokenSampler:
             if greedy:
                 chain.add("greedy")
                 return chain
-            seed = sampling.seed if sampling.seed is not None and sampling.seed >= 0 else random_seed()
-            seed &= 0xFFFFFFFF
+            # Of 32 bits, all set would mean "random" to llama.cpp.
+            seed = sampling.seed % 0xFFFFFFFF if sampling.seed is not None else random_seed()
             temperature = _value(sampling, "temperature")
             if mirostat:
                 chain.add("temp", temperature)
@@ -107,7 +111,7 @@ class TokenSampler:
                     chain.add("mirostat_v2", seed, tau, eta)
                 return chain
             if top_k > 0:
-                chain.add("top_k", top_k)
+                chain.add("top_k", min(top_k, model.vocab_size))
             if typical_p < 1.0:
                 chain.add("typical", typical_p, 1)
             if top_p < 1.0:

@@ -22,7 +22,7 @@ from langchain_localmodels.engines.llamacpp.requests import Job, Task
 from langchain_localmodels.engines.llamacpp.sampling import TokenSampler, logprob_of
 from langchain_localmodels.engines.llamacpp.slots import Slot, Slots
 from langchain_localmodels.engines.worker import WorkerStream, wake
-from langchain_localmodels.errors import EngineClosedError, EngineError
+from langchain_localmodels.errors import EngineClosedError, EngineError, ModelFileError
 
 _PREFILL_BESIDE_OTHERS = 128
 """Most prompt tokens in a batch that others wait for: a longer slice would make their streams stutter."""
@@ -49,6 +49,7 @@ class Scheduler:
         on_end: Callable[[Scheduler], None],
     ) -> None:
         self.pid = os.getpid()
+        self.key = (model_params, context_params)
         self.leave_at: float | None = None
         """When to ask whether to end, by `time.monotonic`; set by the pool, followed by `nudge`."""
         self._model_params = model_params
@@ -66,7 +67,17 @@ class Scheduler:
         self._slots: Slots | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="localmodels-llamacpp", daemon=True)
-        self._thread.start()
+
+    def start(self) -> None:
+        """Start the thread, which loads the model."""
+        try:
+            self._thread.start()
+        except BaseException as error:
+            self._error = error
+            self._opened.set()
+            self._on_end(self)
+            self._refuse_rest()
+            raise
 
     # --- for any thread ---------------------------------------------------------------------------------------------
 
@@ -93,7 +104,7 @@ class Scheduler:
     def model(self) -> Model:
         """Wait until the model is loaded, and give it."""
         self._opened.wait()
-        if self._slots is None:
+        if self._slots is None or self._stopping:
             raise self._end_error()
         return self._model
 
@@ -107,7 +118,7 @@ class Scheduler:
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for the thread to end."""
-        if threading.current_thread() is not self._thread:
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(timeout)
 
     # --- the thread -------------------------------------------------------------------------------------------------
@@ -130,6 +141,10 @@ class Scheduler:
     def _open(self) -> None:
         self._model = weights.borrow(self._model_params, verbose=self._verbose)
         try:
+            if not self._model.can_generate:
+                raise ModelFileError(
+                    f"{self._model_params.path!r} holds a model that does not write text, such as one for embeddings."
+                )
             self._context = Context(self._model, self._context_params, verbose=self._verbose)
         except BaseException:
             weights.give_back(self._model_params)
@@ -191,7 +206,11 @@ class Scheduler:
 
     def _admit(self, slots: Slots) -> None:
         while self._waiting and slots.has_room_for(self._waiting[0]):
-            slots.admit(self._waiting.popleft())
+            job = self._waiting.popleft()
+            try:
+                slots.admit(job)
+            except BaseException as error:  # noqa: BLE001 - it belongs to the reader of this one stream
+                job.fail(error)
 
     def _step(self, slots: Slots, context: Context) -> None:
         while running := slots.running():
@@ -199,7 +218,7 @@ class Scheduler:
             try:
                 code = context.decode(self._batch)
             except EngineError as error:
-                self._fail(slots, running, error)
+                self._fail(slots, [slot for slot, _, _ in outputs], error)
                 return
             if code == 0:
                 self._take_outputs(slots, context, outputs)

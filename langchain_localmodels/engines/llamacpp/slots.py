@@ -44,25 +44,27 @@ class Slots:
         return free_slot and taken + len(job.tokens) < self._context.cells
 
     def admit(self, job: Job) -> Slot:
-        """Give a request the free slot that spares it the most work, and put the shared beginning in place."""
-        free = sorted((slot for slot in self._slots if slot.job is None), key=lambda slot: slot.last_used)
-        best = max(free, key=lambda slot: self._reusable(slot, job))  # of equals, the least recently used
-        reused = self._reusable(best, job)
-        if self._can_cut_back:
-            # Another sequence, running or not, may share more; its cells are then shared instead of computed again.
-            source = max(self._slots, key=lambda slot: self._reusable(slot, job))
-            longer = self._reusable(source, job)
-            if longer > reused:
-                best = min((slot for slot in free if slot is not source), key=_value_of_keeping, default=best)
-                if best is not source:
-                    self._context.copy(source.sequence, best.sequence, longer)
-                    best.tokens = job.tokens[:longer]
-                    reused = longer
-        self._cut(best, reused)
-        best.job = job
-        best.last_used = next(self._clock)
-        job.admit(len(best.tokens))
-        return best
+        """Give a request a free slot, and put the longest beginning that any sequence shares with it in place."""
+        free = [slot for slot in self._slots if slot.job is None]
+        source = max(self._slots if self._can_cut_back else free, key=lambda slot: self._worth(slot, job))
+        reused = self._reusable(source, job)
+        # The same conversation goes on in its own slot. What merely begins alike, as agents with a common system prompt
+        # do, is lent to another one: its cells are shared, not copied, and the rest of the lender stays.
+        goes_on = source.job is None and (not self._can_cut_back or 2 * reused >= len(source.tokens))
+        slot = source if reused and goes_on else min(free, key=lambda slot: (bool(slot.tokens), slot.last_used))
+        if slot is not source:
+            self._cut(slot, 0)
+            if reused and self._can_cut_back:
+                self._context.copy(source.sequence, slot.sequence, reused)
+                slot.tokens = job.tokens[:reused]
+        self._cut(slot, reused)
+        slot.job = job
+        slot.last_used = next(self._clock)
+        job.admit(len(slot.tokens))
+        return slot
+
+    def _worth(self, slot: Slot, job: Job) -> tuple[int, bool, int]:
+        return (self._reusable(slot, job), slot.job is None, -slot.last_used)
 
     def release(self, slot: Slot) -> None:
         """Take a request out of its slot; what the sequence holds stays."""
@@ -91,10 +93,6 @@ class Slots:
             self._context.cut(slot.sequence, 0)
             length = 0
         del slot.tokens[length:]
-
-
-def _value_of_keeping(slot: Slot) -> tuple[bool, int]:
-    return (bool(slot.tokens), slot.last_used)
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

@@ -39,7 +39,7 @@ class ContextParams:
         rope_freq_base: RoPE base frequency; 0 for the file's.
         rope_freq_scale: RoPE frequency scale; 0 for the file's.
         flash_attention: `None` to let llama.cpp choose.
-        lora: LoRA adapters, as absolute path and scale.
+        lora: LoRA adapters: absolute path, size and date of the file, and scale.
     """
 
     window: int
@@ -54,7 +54,7 @@ class ContextParams:
     rope_freq_base: float = 0.0
     rope_freq_scale: float = 0.0
     flash_attention: bool | None = None
-    lora: tuple[tuple[str, float], ...] = ()
+    lora: tuple[tuple[str, tuple[int, int], float], ...] = ()
 
 
 class Batch:
@@ -143,7 +143,7 @@ class Context:
 
     def _add_adapters(self, model: Model) -> None:
         lora = self.params.lora
-        for path, _ in lora:
+        for path, _, _ in lora:
             with library_log(show=False) as troubles:
                 adapter = lib.llama_adapter_lora_init(model._model, os.fsencode(path))
             if not adapter:
@@ -154,7 +154,7 @@ class Context:
             self._adapters.append(adapter)
         if lora:
             adapters = (lib.llama_adapter_lora_p_ctypes * len(lora))(*self._adapters)
-            scales = (ctypes.c_float * len(lora))(*(scale for _, scale in lora))
+            scales = (ctypes.c_float * len(lora))(*(scale for _, _, scale in lora))
             lib.llama_set_adapters_lora(self._context, adapters, len(lora), scales)
 
     def decode(self, batch: Batch) -> int:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from langchain_localmodels.engines.llamacpp.binding.library import lib, library_log, said, uses_amx
 from langchain_localmodels.errors import EngineError, InvalidRequestError, ModelFileError
+
+_LONGEST_RUN = 8000
+"""Most characters without a change between space and not space that are turned into tokens at once: the pre-tokenizers
+of many models are regular expressions, which recurse for each character and overrun the stack at about 25,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +72,24 @@ class Model:
         bos: int = lib.llama_vocab_bos(self._vocab)
         self.adds_bos: bool = bool(lib.llama_vocab_get_add_bos(self._vocab)) and bos >= 0
         self.bos_text: str = self.piece(bos, special=True).decode("utf-8", "replace") if bos >= 0 else ""
+        if lib.llama_vocab_type(self._vocab) == lib.LLAMA_VOCAB_TYPE_NONE or self.vocab_size <= 0:
+            self.free()
+            raise ModelFileError(f"{params.path!r} has no vocabulary, so it can neither read nor write text.")
+        self._cuts_runs = lib.llama_vocab_type(self._vocab) == lib.LLAMA_VOCAB_TYPE_BPE
         # A sequence can be cut back to any earlier token only where each token has cells of its own in the KV cache.
         self.can_cut_back: bool = not (
             lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model)
         )
-        self.can_generate: bool = bool(lib.llama_model_has_decoder(self._model))
+        self.can_generate: bool = (
+            bool(lib.llama_model_has_decoder(self._model))
+            and not lib.llama_model_has_encoder(self._model)
+            and self._metadata(f"{self._metadata('general.architecture')}.attention.causal") != "false"
+        )
+
+    def _metadata(self, key: str) -> str:
+        buffer = ctypes.create_string_buffer(256)
+        size = lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace") if size >= 0 else ""
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> list[int]:
         """Turn text into token ids.
@@ -92,6 +111,14 @@ class Model:
                 hint="It was probably decoded wrongly. text.encode('utf-16', 'surrogatepass')"
                 ".decode('utf-16', 'replace') repairs what can be repaired.",
             ) from error
+        if not self._cuts_runs or len(text) < _LONGEST_RUN:
+            return self._tokenize(raw, add_special, parse_special)
+        tokens: list[int] = []
+        for piece in cut_long_runs(text):
+            tokens += self._tokenize(piece.encode("utf-8"), add_special and not tokens, parse_special)
+        return tokens
+
+    def _tokenize(self, raw: bytes, add_special: bool, parse_special: bool) -> list[int]:
         room = len(raw) + 8
         buffer = (lib.llama_token * room)()
         count = lib.llama_tokenize(self._vocab, raw, len(raw), buffer, room, add_special, parse_special)
@@ -131,3 +158,13 @@ class Model:
         model, self._model = self._model, None
         if model:
             lib.llama_model_free(model)
+
+
+def cut_long_runs(text: str) -> Iterator[str]:
+    """Cut a text where it goes on for too long without a change between space and not space; joined, it is the same."""
+    at = 0
+    for run in re.finditer(r"\S+|\s+", text):
+        for cut in range(run.start() + _LONGEST_RUN, run.end(), _LONGEST_RUN):
+            yield text[at:cut]
+            at = cut
+    yield text[at:]
