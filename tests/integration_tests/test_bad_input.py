@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from langchain_localmodels import ChatLlamaCpp, LlamaCpp
 from langchain_localmodels.demo import model_path
+from langchain_localmodels.engines.base import Sampling
 from langchain_localmodels.errors import (
     ChatTemplateError,
     InvalidRequestError,
@@ -101,6 +103,28 @@ def test_an_unknown_architecture(tmp_path: Path):
     with pytest.raises(ModelFileError, match="xlama") as caught:
         make(path).invoke(PROMPT)
     assert "newer llama-cpp-python" in str(caught.value.hint)
+
+
+def test_a_file_without_a_vocabulary(tmp_path: Path):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(GOOD.replace(b"gpt2", b"none", 1))
+    with pytest.raises(ModelFileError):
+        make(path).invoke(PROMPT)
+
+
+@pytest.mark.parametrize(("key", "value"), [("temp", -3.0), ("temp", float("nan")), ("top_p", 5.0)])
+def test_odd_recommendations_of_a_file_are_not_followed(key: str, value: float):
+    with LlamaCpp(model_path=model_path, n_threads=1, max_tokens=3) as llm:
+        engine = llm.engine
+        header = engine._header  # type: ignore[attr-defined]
+        odd = dataclasses.replace(header, metadata={**header.metadata, f"general.sampling.{key}": value})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(engine), "_header", property(lambda _: odd))
+            assert engine._with_defaults_of_file(Sampling()) == Sampling()  # type: ignore[attr-defined]
+            fine = dataclasses.replace(header, metadata={**header.metadata, "general.sampling.top_k": 7})
+            patch.setattr(type(engine), "_header", property(lambda _: fine))
+            assert engine._with_defaults_of_file(Sampling()).top_k == 7  # type: ignore[attr-defined]
+            assert engine._with_defaults_of_file(Sampling(top_k=3)).top_k == 3  # type: ignore[attr-defined]
 
 
 def test_a_file_that_vanishes_after_construction(tmp_path: Path):

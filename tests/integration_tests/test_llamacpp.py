@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import math
+import re
 import subprocess
 import sys
 import textwrap
@@ -23,6 +25,7 @@ from langchain_localmodels.demo import model_path
 from langchain_localmodels.engines.llamacpp import pool
 from langchain_localmodels.engines.llamacpp.binding import library
 from langchain_localmodels.engines.llamacpp.binding.context import Batch, Context
+from langchain_localmodels.engines.llamacpp.binding.model import cut_long_runs
 from langchain_localmodels.engines.llamacpp.scheduler import Scheduler
 from langchain_localmodels.engines.llamacpp.slots import Slots
 from langchain_localmodels.errors import (
@@ -163,13 +166,17 @@ def test_a_full_cache_makes_requests_wait_not_fail(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Scheduler, "_preempt", spy)
     monkeypatch.setattr(Slots, "_reusable", lambda *_: 0)  # nothing shared: each request needs cells of its own
     monkeypatch.setattr(Context, "decode", lambda *args: time.sleep(0.01) or decode(*args))  # so that they overlap
-    questions = [SEARCH.format(question=f"Where is the {thing}?") for thing in ("car", "house", "piano", "boat")]
-    with make_llm(n_ctx=256, n_parallel=4) as llm, ThreadPoolExecutor(4) as threads:
-        prompts = sum(len(llm.engine.tokenize(question)) for question in questions)
+    things = ("car", "house", "piano", "boat", "lamp", "key", "tree", "clock")
+    questions = [SEARCH.format(question=f"Where is the {thing}?") for thing in things]
+    with make_llm(n_ctx=512) as llm:
+        prompts = [len(llm.engine.tokenize(question)) for question in questions]
         alone = [llm.invoke(question) for question in questions]
-        answers = sum(len(llm.engine.tokenize(answer)) for answer in alone)
-        assert prompts < 256 < prompts + answers
-        assert list(threads.map(llm.invoke, questions)) == alone
+        answers = [len(llm.engine.tokenize(answer)) for answer in alone]
+    # As many requests as begin together in 512 cells but cannot end together there.
+    count = next(n for n in range(2, 9) if sum(prompts[:n]) + n < 512 < sum(prompts[:n]) + sum(answers[:n]))
+    sent_back.clear()
+    with make_llm(n_ctx=512, n_parallel=count) as llm, ThreadPoolExecutor(count) as threads:
+        assert list(threads.map(llm.invoke, questions[:count])) == alone[:count]
     assert sent_back
 
 
@@ -205,6 +212,17 @@ def test_a_running_request_lends_its_prefix(batches: list[dict[int, int]]):
             result = llm.generate([story + "The end was near."], max_tokens=1)
         info = result.generations[0][0].generation_info
         assert info["usage_metadata"]["input_token_details"]["cache_read"] > 50
+
+
+def test_agents_with_a_common_beginning_keep_their_histories():
+    rules = "You are an assistant. Answer briefly. " * 8
+    histories = {name: [("system", rules), ("human", f"My name is {name}. " * 6)] for name in NAMES[:3]}
+    with make_chat(n_ctx=2048, n_parallel=4, max_tokens=5) as chat:
+        for history in histories.values():
+            history += [chat.invoke(history), ("human", "What is my name?")]
+        reused = [chat.invoke(history).usage_metadata for history in histories.values()]
+    for usage in reused:
+        assert usage["input_token_details"]["cache_read"] > 0.8 * usage["input_tokens"]
 
 
 # --- ending early ---------------------------------------------------------------------------------------------------
@@ -389,6 +407,31 @@ def test_token_counts_are_the_models_own():
     with make_chat() as chat:
         assert chat.get_num_tokens("The first man on the moon") == len(chat.get_token_ids("The first man on the moon"))
         assert chat.get_num_tokens("") == 0
+
+
+def test_long_runs_are_cut_where_they_may_be():
+    text = "ab " * 9000 + "é" * 20_000 + " " * 17_000 + "\n" + "x" * 8000 + " end"
+    pieces = list(cut_long_runs(text))
+    assert "".join(pieces) == text
+    assert max(len(run) for piece in pieces for run in re.findall(r"\S+|\s+", piece)) <= 8000
+    with make_llm() as llm:
+        tokens = llm.engine.tokenize("x" * 100_000)
+        assert len(tokens) >= 100_000 / 13
+        assert llm.engine.tokenize("The first man") == llm.engine.tokenize("The first man")
+
+
+def test_counting_tokens_while_the_model_is_closed():
+    llm = make_llm(n_ctx=640)
+    want = llm.get_num_tokens("word " * 20_000)
+    with ThreadPoolExecutor(3) as threads:
+        counts = [threads.submit(llm.get_num_tokens, "word " * 20_000) for _ in range(12)]
+        for _ in range(6):
+            llm.close()
+            time.sleep(0.003)
+        for count in counts:
+            with contextlib.suppress(EngineClosedError):
+                assert count.result() == want
+    llm.close()
 
 
 # --- adapters and caches --------------------------------------------------------------------------------------------

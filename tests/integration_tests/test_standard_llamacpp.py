@@ -57,3 +57,7 @@ class TestChatLlamaCppIntegration(ChatModelIntegrationTests):
     @pytest.mark.xfail(reason=FORCED, strict=True)
     def test_unicode_tool_call_integration(self, *args: Any, **kwargs: Any) -> None:
         super().test_unicode_tool_call_integration(*args, **kwargs)
+
+    @pytest.mark.xfail(reason=FORCED, strict=True)
+    def test_structured_few_shot_examples(self, *args: Any, **kwargs: Any) -> None:
+        super().test_structured_few_shot_examples(*args, **kwargs)

@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from langchain_localmodels.engines.llamacpp.binding.context import Context
 from langchain_localmodels.engines.llamacpp.requests import Job
 
+_SMALL_LOSS = 8
+"""So many tokens are computed again sooner than another slot is taken: the end of an answer may be written otherwise
+in the history of the next request."""
+
 
 class Slot:
     """One sequence of the context. Its tokens stay after a request ends, for the next one that begins alike."""
@@ -48,10 +52,15 @@ class Slots:
         free = [slot for slot in self._slots if slot.job is None]
         source = max(self._slots if self._can_cut_back else free, key=lambda slot: self._worth(slot, job))
         reused = self._reusable(source, job)
-        # The same conversation goes on in its own slot. What merely begins alike, as agents with a common system prompt
-        # do, is lent to another one: its cells are shared, not copied, and the rest of the lender stays.
-        goes_on = source.job is None and (not self._can_cut_back or 2 * reused >= len(source.tokens))
-        slot = source if reused and goes_on else min(free, key=lambda slot: (bool(slot.tokens), slot.last_used))
+        # A conversation goes on in its own slot, where next to nothing of what that holds is lost. What merely begins
+        # alike, as agents with a common system prompt do, is lent to another one: its cells are shared, not copied, and
+        # the rest of the lender stays.
+        goes_on = source.job is None and len(source.tokens) - reused <= _SMALL_LOSS
+        others = [slot for slot in free if slot is not source]
+        if (reused and (goes_on or not self._can_cut_back)) or not others:
+            slot = source
+        else:
+            slot = min(others, key=lambda slot: (bool(slot.tokens), slot.last_used))
         if slot is not source:
             self._cut(slot, 0)
             if reused and self._can_cut_back:
