@@ -22,7 +22,7 @@ from langchain_localmodels.engines.llamacpp.requests import Job, Task
 from langchain_localmodels.engines.llamacpp.sampling import TokenSampler, logprob_of
 from langchain_localmodels.engines.llamacpp.slots import Slot, Slots
 from langchain_localmodels.engines.worker import WorkerStream, wake
-from langchain_localmodels.errors import EngineClosedError, EngineError, ModelFileError
+from langchain_localmodels.errors import EngineClosedError, EngineError, LocalModelError, ModelFileError
 
 _PREFILL_BESIDE_OTHERS = 128
 """Most prompt tokens in a batch that others wait for: a longer slice would make their streams stutter."""
@@ -129,7 +129,9 @@ class Scheduler:
                 self._open()
                 self._serve()
         except BaseException as error:  # noqa: BLE001 - there is no caller here: the requests get it
-            self._error = error
+            self._error = (
+                error if isinstance(error, LocalModelError) else EngineError(f"llama.cpp's thread ended: {error!r}")
+            )
         finally:
             self._opened.set()
             self._on_end(self)
