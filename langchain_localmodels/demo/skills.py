@@ -38,21 +38,21 @@ SKILLS: dict[str, Maker] = {
 """The skills that are measured."""
 
 LESSONS: dict[str, tuple[Maker, float]] = {
-    "facts": (SKILLS["facts"], 4),
+    "facts": (SKILLS["facts"], 6),
     "greetings": (SKILLS["greetings"], 1.5),
     "memory": (SKILLS["memory"], 5),
     "echo": (SKILLS["echo"], 7),
     "queries": (SKILLS["queries"], 3),
-    "sentiment": (SKILLS["sentiment"], 3),
+    "sentiment": (SKILLS["sentiment"], 12),
     "small texts": (SKILLS["small texts"], 2),
     "unknown": (SKILLS["unknown"], 2),
-    "rag": (SKILLS["rag"], 11),
+    "rag": (SKILLS["rag"], 14),
     "summaries": (SKILLS["summaries"], 3),
-    "single call": (SKILLS["single call"], 24),
-    "parallel calls": (SKILLS["parallel calls"], 18),
+    "single call": (SKILLS["single call"], 20),
+    "parallel calls": (SKILLS["parallel calls"], 10),
     "no call": (SKILLS["no call"], 4),
-    "extraction": (SKILLS["extraction"], 28),
-    "forced call": (skills_tools.forced_call, 2),
+    "extraction": (SKILLS["extraction"], 24),
+    "forced call": (skills_tools.forced_call, 3),
     "standard": (standard.standard, 4),
 }
 """What is learnt, and how often it comes, in parts of the sum."""

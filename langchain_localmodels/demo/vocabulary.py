@@ -117,7 +117,7 @@ BAD = "terrible awful bad boring horrible poor disgusting broken ugly disappoint
 
 _ONSETS = (
     "b c d f g h j k l m n p r s t v w z b c d f g h k l m n p r s t v z "
-    "bl br ch cl cr dr fl fr gl gr kr ph pl pr qu sc sh sk sl sm sn sp st sw th tr wh"
+    "br ch cl dr fl gr kr pl pr sh sk sl st th tr qu"
 ).split()
 _VOWELS = "a e i o u a e i o u ai ea ee ia io oo ou y".split()
 _CODAS = [""] * 9 + "n r s l m t n r x ck nd rk st th ng".split()
