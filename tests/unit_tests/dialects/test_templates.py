@@ -139,7 +139,16 @@ def test_demo_template_with_tools(demo) -> None:
     assert "<tool_response>\n12 °C\n</tool_response>" in prompt
 
 
-def test_system_turns_that_a_template_would_leave_out_are_kept(demo) -> None:
+FIRST_SYSTEM_ONLY = """\
+{%- if messages[0].role == 'system' %}{{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}{%- endif %}
+{%- for message in messages %}{%- if message.role != 'system' %}
+{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}
+{%- endif %}{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"""
+
+
+def test_system_turns_that_a_template_would_leave_out_are_kept() -> None:
+    demo = ChatTemplate(FIRST_SYSTEM_ONLY)
     prompt = demo.render([system("one"), system("two"), user("a"), assistant("b"), system("three"), user("c")])
     assert "<|im_start|>system\none\n\ntwo<|im_end|>" in prompt
     assert "<|im_start|>user\nthree\n\nc<|im_end|>" in prompt

@@ -76,7 +76,7 @@ def test_demo_model() -> None:
     header = read_header(model_path)
     assert header.version == 3
     assert header.architecture == "llama"
-    assert header.name == "localmodels-demo"
+    assert header.name == "localmodels-demo-chat"
     assert header.context_length == header.metadata["llama.context_length"]
     assert header.block_count == header.metadata["llama.block_count"]
     assert header.n_head_kv == header.metadata["llama.attention.head_count_kv"]
