@@ -72,8 +72,11 @@ def _show(pieces: Iterable[Any]) -> None:
             count += 1
         print(text, end="", flush=True)
     end = time.perf_counter()
-    rate = f", {(count - 1) / (end - first):.0f} tokens per second" if count > 1 else ""
-    print(f"\n  ({count} pieces, the first after {(first - began) * 1000:.0f} ms{rate})\n")
+    took = end - began
+    print(
+        f"\n  ({count} pieces in {took * 1000:.0f} ms, {count / took:.0f} tokens per second; the first after ", end=""
+    )
+    print(f"{(first - began) * 1000:.0f} ms)\n")
 
 
 if __name__ == "__main__":
