@@ -72,8 +72,7 @@ def main() -> None:
         return
     rates: dict[str, list[float]] = {}
     with LlamaCpp(model_path=args.model, temperature=0, n_ctx=8192, n_threads=args.threads, n_parallel=16) as llm:
-        ids = llm.engine.capabilities() and llm.load().engine
-        model = ids._borrowed().model()  # type: ignore[attr-defined]
+        model = llm.engine._borrowed().model()  # type: ignore[attr-defined]
         bias = {token: -1000.0 for token in range(model.vocab_size) if model.ends_generation(token)}
         measure(llm, bias, 20, 16)  # warm up
         for _ in range(args.rounds):

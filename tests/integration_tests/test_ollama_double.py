@@ -14,22 +14,9 @@ from langchain_localmodels.errors import (
     UnsupportedFeatureError,
 )
 from tests.doubles.asking import drivers, text_of
-from tests.doubles.ollama_server import OllamaDouble, Reply
+from tests.doubles.ollama_server import Reply
 
 MODEL = "llama3.1:8b"
-
-
-@pytest.fixture
-def server(monkeypatch):
-    with OllamaDouble() as double:
-        monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{double.port}")
-        yield double
-        double.wait_until("open_connections", 0)  # Whatever a test did, no connection outlives it.
-
-
-@pytest.fixture(params=[OllamaLLM, ChatOllama])
-def model(request, server):
-    return request.param(model=MODEL)
 
 
 # --- the guide ------------------------------------------------------------------------------------------------------

@@ -22,19 +22,6 @@ from tests.doubles.ollama_server import OllamaDouble, Reply
 MODEL = "llama3.1:8b"
 
 
-@pytest.fixture
-def server(monkeypatch):
-    with OllamaDouble() as double:
-        monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{double.port}")
-        yield double
-        double.wait_until("open_connections", 0)  # Whatever a test did, no connection outlives it.
-
-
-@pytest.fixture(params=[OllamaLLM, ChatOllama])
-def model(request, server):
-    return request.param(model=MODEL)
-
-
 def test_a_shared_cache_never_gives_another_models_answer(server):
     cache = InMemoryCache()
     with OllamaDouble() as other:
