@@ -12,13 +12,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Any, Generic, TypeVar
 
-from langchain_localmodels.engines.base import Delta
 from langchain_localmodels.errors import EngineError, EngineTimeoutError
 
+ItemT = TypeVar("ItemT")
 
-class WorkerStream:
-    """A `DeltaStream` that a worker thread fills.
+
+class WorkerStream(Generic[ItemT]):
+    """A `Stream` that a worker thread fills.
 
     The buffer is unbounded, so a slow reader delays nobody; the request's own token limit bounds it.
 
@@ -29,7 +31,7 @@ class WorkerStream:
 
     def __init__(
         self,
-        begin: Callable[[WorkerStream], None],
+        begin: Callable[[WorkerStream[ItemT]], None],
         *,
         timeout: float | None = None,
     ) -> None:
@@ -38,7 +40,7 @@ class WorkerStream:
         self._begin = begin
         self._timeout = None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
         self._ready = threading.Condition()
-        self._deltas: deque[Delta] = deque()
+        self._deltas: deque[ItemT] = deque()
         self._error: BaseException | None = None
         self._begun = False
         self._pid = 0
@@ -53,7 +55,7 @@ class WorkerStream:
         """Whether nobody wants more of it: the worker drops the request when it sees this."""
         return self._closed or self._ended
 
-    def put(self, deltas: Iterable[Delta]) -> None:
+    def put(self, deltas: Iterable[ItemT]) -> None:
         """Add deltas. The reader learns of them at the next `wake`."""
         with self._ready:
             if not self._closed:
@@ -74,12 +76,12 @@ class WorkerStream:
 
     # --- the reader's side ------------------------------------------------------------------------------------------
 
-    def __iter__(self) -> WorkerStream:
+    def __iter__(self) -> WorkerStream[ItemT]:
         """Read from a thread."""
         self._start()
         return self
 
-    def __next__(self) -> Delta:
+    def __next__(self) -> ItemT:
         """Wait for the next delta."""
         self._check_process()
         with self._ready:
@@ -91,12 +93,12 @@ class WorkerStream:
             raise StopIteration
         return delta
 
-    def __aiter__(self) -> WorkerStream:
+    def __aiter__(self) -> WorkerStream[ItemT]:
         """Read from a task."""
         self._start()
         return self
 
-    async def __anext__(self) -> Delta:
+    async def __anext__(self) -> ItemT:
         """Wait for the next delta without blocking the event loop."""
         self._check_process()
         while True:
@@ -121,7 +123,7 @@ class WorkerStream:
         return delta
 
     def close(self) -> None:
-        """Stop; see `DeltaStream.close`."""
+        """Stop; see `Stream.close`."""
         with self._ready:
             if self._closed:
                 return
@@ -133,7 +135,7 @@ class WorkerStream:
             self.on_close()
 
     async def aclose(self) -> None:
-        """Stop; see `DeltaStream.close`. Nothing in it waits."""
+        """Stop; see `Stream.close`. Nothing in it waits."""
         self.close()
 
     def _start(self) -> None:
@@ -158,7 +160,7 @@ class WorkerStream:
     def _empty(self) -> bool:
         return not (self._deltas or self._ended or self._closed)
 
-    def _take(self) -> Delta | None:
+    def _take(self) -> ItemT | None:
         """Give the next delta, raise the worker's error, or give `None` at the end. Needs the lock."""
         if self._deltas:
             return self._deltas.popleft()
@@ -180,7 +182,7 @@ class WorkerStream:
         return waiter
 
 
-def wake(streams: Iterable[WorkerStream]) -> None:
+def wake(streams: Iterable[WorkerStream[Any]]) -> None:
     """Wake the readers of all these streams, each event loop once however many of its tasks wait."""
     by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[bool]]] = {}
     for stream in streams:

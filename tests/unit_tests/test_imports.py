@@ -35,7 +35,8 @@ RULES = [
     # The first pattern that a file fits decides. "." stands for this package, "./ROOM" for the file's own engine's.
     ("errors.py", ["langchain_core.exceptions"]),
     ("engines/__init__.py", []),
-    ("engines/base.py", []),
+    ("engines/values.py", []),
+    ("engines/base.py", [".engines.values"]),
     ("engines/worker.py", CONTRACT),
     ("engines/*/__init__.py", []),
     ("engines/*/chat_models.py", ["./ROOM.options", ".chat_models"]),

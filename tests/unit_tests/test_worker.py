@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from langchain_localmodels.engines.base import DeltaStream, TextDelta
+from langchain_localmodels.engines.base import Stream, TextDelta
 from langchain_localmodels.engines.worker import WorkerStream, wake
 from langchain_localmodels.errors import EngineError, EngineTimeoutError
 
@@ -59,7 +59,7 @@ def reading_thread(stream: WorkerStream) -> Iterator[list[Any]]:
 
 
 def test_it_is_a_delta_stream():
-    assert isinstance(WorkerStream(ignore), DeltaStream)
+    assert isinstance(WorkerStream(ignore), Stream)
 
 
 # --- beginning ------------------------------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ class OllamaEngine(Engine):
 
 
 class OllamaStream:
-    """One answer as it is made; see `DeltaStream`.
+    """One answer as it is made; see `Stream`.
 
     Args:
         begin: Makes the request, at the first read.
@@ -139,7 +139,7 @@ class OllamaStream:
         return self._async_reader
 
     def close(self) -> None:
-        """Stop; see `DeltaStream.close`. The server stops when the connection ends."""
+        """Stop; see `Stream.close`. The server stops when the connection ends."""
         self._closed = True
         if self._source is not None:
             self._source.close()
@@ -148,7 +148,7 @@ class OllamaStream:
                 self._reader.close()
 
     async def aclose(self) -> None:
-        """Stop; see `DeltaStream.aclose`."""
+        """Stop; see `Stream.aclose`."""
         self._closed = True
         if self._source is not None:
             await self._source.aclose()
