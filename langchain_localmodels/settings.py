@@ -17,7 +17,7 @@ from langchain_localmodels.engines.base import (
 )
 from langchain_localmodels.vocabulary import Vocabulary
 
-_SAMPLING = tuple(name for name in Sampling.__dataclass_fields__ if name != "logit_bias")
+_SAMPLING = tuple(n for n in Sampling.__dataclass_fields__ if n not in ("logit_bias", "dry_sequence_breakers"))
 
 
 def to_settings(words: Vocabulary, *, model: str | None, extras: EngineExtras | None) -> GenerationSettings:
@@ -44,8 +44,12 @@ def to_settings(words: Vocabulary, *, model: str | None, extras: EngineExtras | 
 
 
 def _sampling(words: Vocabulary) -> Sampling:
-    bias = tuple(sorted((words.logit_bias or {}).items()))
-    return Sampling(**{name: getattr(words, name) for name in _SAMPLING}, logit_bias=bias)
+    breakers = words.dry_sequence_breakers
+    return Sampling(
+        **{name: getattr(words, name) for name in _SAMPLING},
+        logit_bias=tuple(sorted((words.logit_bias or {}).items())),
+        dry_sequence_breakers=None if breakers is None else tuple(breakers),
+    )
 
 
 def _top_logprobs(words: Vocabulary) -> int | None:

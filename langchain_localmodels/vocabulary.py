@@ -94,6 +94,27 @@ class Vocabulary(BaseModel):
     mirostat_eta: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """How fast Mirostat learns."""
 
+    dry_multiplier: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """How strongly DRY ("don't repeat yourself") lowers tokens that would continue a repetition; 0 for off."""
+
+    dry_base: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    """By which factor DRY's penalty grows with each token that the repetition is longer."""
+
+    dry_allowed_length: Annotated[int, Field(ge=0)] | None = None
+    """Repetitions of up to this many tokens are not penalized by DRY."""
+
+    dry_penalty_last_n: Annotated[int, Field(ge=-1)] | None = None
+    """How many tokens back DRY looks; 0 for off, -1 for the whole context window."""
+
+    dry_sequence_breakers: list[Annotated[str, Field(min_length=1)]] | None = None
+    """Strings at which DRY takes a repetition to end, such as the end of a line."""
+
+    xtc_probability: _Fraction | None = None
+    """How often XTC ("exclude top choices") leaves out the likeliest tokens; 0 for off."""
+
+    xtc_threshold: _Fraction | None = None
+    """XTC leaves out all tokens that are at least this likely, but for the least likely of them; above 0.5 for off."""
+
     seed: Annotated[int | None, BeforeValidator(_none_below_zero)] = None
     """Seed of the random choices: the same seed, model and prompt give the same answer; `None` and -1 for any."""
 

@@ -37,6 +37,7 @@ from langchain_localmodels.errors import (
 )
 from langchain_localmodels.weights.gguf import read_header
 from tests.gguf_files import write_lora
+from tests.models import write_llama
 
 PROMPT = "The first man on the moon was ..."
 SEARCH = (
@@ -70,7 +71,7 @@ def scheduler_of(llm: LlamaCpp | ChatLlamaCpp) -> Scheduler:
 
 def wait_until_idle(scheduler: Scheduler) -> None:
     deadline = time.monotonic() + 20
-    while scheduler._slots.running() or scheduler._waiting:
+    while scheduler.stats().running or scheduler.stats().queued:
         assert time.monotonic() < deadline, "a slot was not freed"
         time.sleep(0.005)
 
@@ -116,7 +117,7 @@ def test_close_ends_the_thread():
         thread = scheduler_of(llm)._thread
         assert thread.is_alive()
     assert not thread.is_alive()
-    assert not any(entry.scheduler._thread is thread for entry in pool._entries.values())
+    assert not any(entry.thread._thread is thread for entry in pool._entries.values())
 
 
 def test_a_collected_object_lets_go(monkeypatch: pytest.MonkeyPatch):
@@ -155,15 +156,7 @@ def test_more_requests_than_slots():
 
 def test_a_full_cache_makes_requests_wait_not_fail(monkeypatch: pytest.MonkeyPatch):
     """Requests that together need more cells than there are: some are sent back and computed again, to the same end."""
-    sent_back: list[bool] = []
-    preempt = Scheduler._preempt
-
-    def spy(*args: Any) -> bool:
-        sent_back.append(True)
-        return preempt(*args)
-
     decode = Context.decode
-    monkeypatch.setattr(Scheduler, "_preempt", spy)
     monkeypatch.setattr(Slots, "_reusable", lambda *_: 0)  # nothing shared: each request needs cells of its own
     monkeypatch.setattr(Context, "decode", lambda *args: time.sleep(0.01) or decode(*args))  # so that they overlap
     things = ("car", "house", "piano", "boat", "lamp", "key", "tree", "clock")
@@ -174,10 +167,9 @@ def test_a_full_cache_makes_requests_wait_not_fail(monkeypatch: pytest.MonkeyPat
         answers = [len(llm.engine.tokenize(answer)) for answer in alone]
     # As many requests as begin together in 512 cells but cannot end together there.
     count = next(n for n in range(2, 9) if sum(prompts[:n]) + n < 512 < sum(prompts[:n]) + sum(answers[:n]))
-    sent_back.clear()
     with make_llm(n_ctx=512, n_parallel=count) as llm, ThreadPoolExecutor(count) as threads:
         assert list(threads.map(llm.invoke, questions[:count])) == alone[:count]
-    assert sent_back
+        assert llm.engine_stats().preemptions
 
 
 def test_running_streams_go_on_while_a_long_prompt_comes_in(batches: list[dict[int, int]]):
@@ -190,7 +182,7 @@ def test_running_streams_go_on_while_a_long_prompt_comes_in(batches: list[dict[i
             mixed = [held for held in batches if len(held) == 2]
             assert len(mixed) > 3
             assert all(min(held.values()) == 1 for held in mixed)
-            assert max(max(held.values()) for held in mixed) <= 128
+            assert max(max(held.values()) for held in mixed) <= 64
 
 
 def test_prefix_reuse():
@@ -223,6 +215,50 @@ def test_agents_with_a_common_beginning_keep_their_histories():
         reused = [chat.invoke(history).usage_metadata for history in histories.values()]
     for usage in reused:
         assert usage["input_token_details"]["cache_read"] > 0.8 * usage["input_tokens"]
+
+
+def test_stats():
+    with make_llm(n_ctx=1024, n_parallel=3) as llm:
+        before = llm.engine_stats()
+        assert (before.slots, before.kv_cells, before.kv_used, before.requests) == (3, 1024, 0, 0)
+        assert before.tokens_per_second == 0.0
+        prompt = "Once upon a time there was a house. " * 5
+        length = len(llm.engine.tokenize(prompt))
+        with closing(llm.stream(prompt, logit_bias=never_ending(llm), max_tokens=400)) as running:
+            next(running)
+            others = ThreadPoolExecutor(5)
+            answers = [others.submit(llm.invoke, f"{prompt}{n}", max_tokens=300) for n in range(5)]
+            while ((during := llm.engine_stats()).running, during.queued) != (3, 3):
+                time.sleep(0.001)
+            assert during.requests == 3
+            # The beginning that all three have in common is there once.
+            assert length < during.kv_used <= length + 3 * 420
+            assert during.prefix_hits == 2
+            assert during.reused_tokens >= 2 * (length - 1)
+        for answer in answers:
+            answer.result(60)
+        wait_until_idle(scheduler_of(llm))
+        after = llm.engine_stats()
+        assert after.running == after.queued == 0
+        assert after.requests == 6
+        assert after.generated_tokens > during.generated_tokens > 0
+        assert after.prompt_tokens >= 6 * length
+        assert after.busy_seconds > 0
+        assert after.tokens_per_second > 0
+
+
+def test_the_time_a_request_waited_is_told():
+    with make_llm(n_parallel=1) as llm:
+        bias = never_ending(llm)
+        with closing(llm.stream("Hello", logit_bias=bias, max_tokens=300)) as running, ThreadPoolExecutor(1) as thread:
+            next(running)
+            second = thread.submit(llm.generate, [PROMPT])
+            count = sum(1 for _ in running)
+            info = second.result(60).generations[0][0].generation_info
+        assert count > 100
+        assert info["queue_duration"] > info["prompt_eval_duration"] > 0
+        parts = ("load_duration", "queue_duration", "prompt_eval_duration", "eval_duration")
+        assert sum(info[part] for part in parts) == pytest.approx(info["total_duration"], rel=0.05)
 
 
 # --- ending early ---------------------------------------------------------------------------------------------------
@@ -306,6 +342,16 @@ def test_seeds():
         assert len({llm.invoke("Hello") for _ in range(4)}) > 1  # no seed: another one each time
 
 
+def test_shares_for_gpus_are_accepted_without_any():
+    with make_llm(tensor_split=[3, 1], max_tokens=3) as llm:
+        assert llm.invoke("Hello")
+
+
+def test_shares_for_more_gpus_than_there_can_be():
+    with make_llm(tensor_split=[1] * 500) as llm, pytest.raises(InvalidRequestError, match="500"):
+        llm.invoke("Hello")
+
+
 @pytest.mark.parametrize(
     "sampling",
     [
@@ -316,6 +362,9 @@ def test_seeds():
         {"top_k": 5, "min_p": 0.2},
         {"repeat_penalty": 1.3, "repeat_last_n": -1},
         {"frequency_penalty": 0.5, "presence_penalty": 0.5, "repeat_last_n": 16},
+        {"dry_multiplier": 0.8, "dry_base": 2.0, "dry_allowed_length": 1, "dry_penalty_last_n": -1},
+        {"dry_multiplier": 0.8, "dry_sequence_breakers": ["\n", "half a \u00e4", " "]},
+        {"xtc_probability": 0.7, "xtc_threshold": 0.05, "top_k": 0},
     ],
 )
 def test_sampling_parameters(sampling: dict[str, Any]):
@@ -334,6 +383,38 @@ def test_penalties_and_biases_change_the_answer():
         assert llm.invoke(question, repeat_penalty=3.0, repeat_last_n=0) == plain
         first = llm.engine.tokenize(llm.invoke(PROMPT))[0]
         assert list(llm.engine.tokenize(llm.invoke(PROMPT, logit_bias={first: -1000.0})))[:1] != [first]
+
+
+def test_dry_breaks_a_repetition_and_stops_at_its_breakers(tmp_path: Path):
+    # A model with random weights repeats itself without end.
+    with make_llm(model_path=write_llama(tmp_path / "random.gguf"), max_tokens=30) as llm:
+        dry = {"dry_multiplier": 5.0, "dry_allowed_length": 1, "dry_penalty_last_n": 200}
+        plain = llm.invoke("Hello")
+        assert len(set(llm.engine.tokenize(plain))) < 5
+        assert len(set(llm.engine.tokenize(llm.invoke("Hello", **dry)))) > 5
+        every_character = sorted(set("Hello" + plain))
+        assert llm.invoke("Hello", **dry, dry_sequence_breakers=every_character) == plain
+        assert llm.invoke("Hello", **{**dry, "dry_penalty_last_n": 0}) == plain
+        with pytest.raises(InvalidRequestError, match="NUL"):
+            llm.invoke("Hello", **dry, dry_sequence_breakers=["a\0"])
+
+
+def test_xtc_leaves_the_likeliest_token_out():
+    """With certainty and at any likelihood, all tokens but the least likely of them are left out."""
+    with make_llm(temperature=0.01, max_tokens=1, top_k=2, min_p=0.0, top_p=1.0) as llm:
+        bias = never_ending(llm)
+        info = llm.generate([PROMPT], top_logprobs=5).generations[0][0].generation_info
+        likeliest = [token["token"] for token in info["logprobs"]["content"][0]["top_logprobs"]]
+        best, second = [token for token in likeliest if token != "<|im_end|>"][:2]
+        assert llm.invoke(PROMPT, logit_bias=bias) == best
+        assert llm.invoke(PROMPT, logit_bias=bias, xtc_probability=1.0, xtc_threshold=0.0) == second
+        assert llm.invoke(PROMPT, logit_bias=bias, xtc_probability=1.0, xtc_threshold=0.6) == best
+
+
+@pytest.mark.parametrize("field", ["repeat_last_n", "dry_penalty_last_n", "dry_allowed_length", "top_k"])
+def test_numbers_beyond_all_bounds_take_no_memory_and_no_offence(field: str):
+    with make_llm(max_tokens=5, temperature=1.0, seed=1) as llm:
+        assert llm.invoke("Hello", **{"repeat_penalty": 1.1, "dry_multiplier": 1.0, field: 10**15})
 
 
 def test_a_grammar_holds():

@@ -20,6 +20,7 @@ from langchain_localmodels.engines.base import (
     ChatRequest,
     CompletionRequest,
     Constraint,
+    Delta,
     Engine,
     GenerationSettings,
     Grammar,
@@ -32,6 +33,7 @@ from langchain_localmodels.engines.llamacpp.binding.library import has_gpu_suppo
 from langchain_localmodels.engines.llamacpp.binding.model import Model, ModelParams
 from langchain_localmodels.engines.llamacpp.requests import Plan, Task
 from langchain_localmodels.engines.llamacpp.scheduler import Scheduler
+from langchain_localmodels.engines.llamacpp.stats import EngineStats
 from langchain_localmodels.engines.worker import WorkerStream
 from langchain_localmodels.errors import (
     ChatTemplateError,
@@ -57,6 +59,9 @@ _NOTATION_HINT = (
     "The chat template of %s writes tool calls in a notation that this version does not read. The model is given the "
     "tools, but calls in another notation than <tool_call> will come as text."
 )
+_PREFILL_CHUNK = 64
+"""Most tokens of a prompt in one step on a CPU. There, the time of a step grows with its tokens, all of it time that
+requests which arrive meanwhile wait, and from some 64 tokens on larger steps do not make a token cheaper."""
 _CELL_UNIT = 256  # llama.cpp rounds a context up to this, but clips batches to what was asked for
 
 
@@ -74,6 +79,7 @@ class LlamaCppConfig:
     n_threads_batch: int | None = None
     n_gpu_layers: int | None = None
     main_gpu: int = 0
+    tensor_split: tuple[float, ...] = ()
     use_mmap: bool = True
     use_mlock: bool = False
     type_k: str = "f16"
@@ -94,12 +100,12 @@ class LlamaCppEngine(Engine):
         self._config = config
         self._lock = threading.Lock()
         self._scheduler: Scheduler | None = None
-        self._streams: weakref.WeakSet[WorkerStream] = weakref.WeakSet()
+        self._streams: weakref.WeakSet[WorkerStream[Any]] = weakref.WeakSet()
         self._let_go: weakref.finalize[..., LlamaCppEngine] | None = None
 
     # --- the contract -----------------------------------------------------------------------------------------------
 
-    def complete(self, request: CompletionRequest) -> WorkerStream:
+    def complete(self, request: CompletionRequest) -> WorkerStream[Delta]:
         """See `Engine.complete`."""
 
         def plan(model: Model) -> Plan:
@@ -107,7 +113,7 @@ class LlamaCppEngine(Engine):
 
         return self._stream(plan, request.settings)
 
-    def chat(self, request: ChatRequest) -> WorkerStream:
+    def chat(self, request: ChatRequest) -> WorkerStream[Delta]:
         """See `Engine.chat`."""
 
         def plan(model: Model) -> Plan:
@@ -170,6 +176,12 @@ class LlamaCppEngine(Engine):
             let_go.detach()
         pool.give_back(scheduler, at_once=True)
 
+    def stats(self) -> EngineStats:
+        """What llama.cpp does for all objects that share this model and its settings. Loads the model if need be."""
+        scheduler = self._borrowed()
+        scheduler.model()
+        return scheduler.stats()
+
     # --- from a request to a plan; this runs on the scheduler's thread ----------------------------------------------
 
     def _plan(self, model: Model, prompt: str, settings: GenerationSettings, reader: OutputReader) -> Plan:
@@ -209,14 +221,14 @@ class LlamaCppEngine(Engine):
 
     # --- what it runs on --------------------------------------------------------------------------------------------
 
-    def _stream(self, plan: Callable[[Model], Plan], settings: GenerationSettings) -> WorkerStream:
+    def _stream(self, plan: Callable[[Model], Plan], settings: GenerationSettings) -> WorkerStream[Delta]:
         if settings.model is not None and settings.model != self._config.model_name:
             raise UnsupportedFeatureError(
                 f"llama.cpp cannot switch to the model {settings.model!r} for one request.",
                 hint="Make another object for it: both can be loaded at once.",
             )
 
-        def begin(stream: WorkerStream) -> None:
+        def begin(stream: WorkerStream[Delta]) -> None:
             scheduler = self._borrowed()
             with self._lock:
                 self._streams.add(stream)
@@ -234,9 +246,13 @@ class LlamaCppEngine(Engine):
                     self._let_go.detach()
             if self._scheduler is None:
                 self._warn_without_gpu()
-                self._scheduler = pool.borrow(self._key(), verbose=self._config.verbose)
+                self._scheduler = pool.borrow(Scheduler, *self._key(), verbose=self._config.verbose)
                 self._let_go = weakref.finalize(self, pool.give_back, self._scheduler, at_once=False)
             return self._scheduler
+
+    @property
+    def _uses_gpu(self) -> bool:
+        return self._config.n_gpu_layers != 0 and has_gpu_support()
 
     def _warn_without_gpu(self) -> None:
         layers = self._config.n_gpu_layers
@@ -252,6 +268,7 @@ class LlamaCppEngine(Engine):
             file_id=(status.st_size, status.st_mtime_ns),
             n_gpu_layers=-1 if config.n_gpu_layers is None else config.n_gpu_layers,
             main_gpu=config.main_gpu,
+            tensor_split=config.tensor_split,
             use_mmap=config.use_mmap,
             use_mlock=config.use_mlock,
         )
@@ -269,6 +286,7 @@ class LlamaCppEngine(Engine):
             cells=-(-window // _CELL_UNIT) * _CELL_UNIT,
             n_batch=n_batch,
             n_ubatch=max(min(config.n_ubatch or n_batch, n_batch), config.n_parallel),
+            prefill_chunk=n_batch if self._uses_gpu else min(_PREFILL_CHUNK, n_batch),
             n_parallel=config.n_parallel,
             # Generation is bound by memory, and the second thread of a core adds nothing to that.
             n_threads=config.n_threads or (usable if usable <= 4 else usable // 2),

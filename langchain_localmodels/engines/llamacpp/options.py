@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
@@ -18,6 +18,8 @@ from langchain_localmodels.options import LocalModelOptions
 
 if TYPE_CHECKING:
     from langchain_localmodels.engines.base import Engine
+    from langchain_localmodels.engines.llamacpp.engine import LlamaCppEngine
+    from langchain_localmodels.engines.llamacpp.stats import EngineStats
     from langchain_localmodels.weights.gguf import GGUFHeader
 
 KVType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
@@ -57,6 +59,7 @@ class LlamaCppOptions(LocalModelOptions):
             "n_ubatch",
             "n_parallel",
             "main_gpu",
+            "tensor_split",
             "use_mmap",
             "use_mlock",
             "grammar_path",
@@ -92,6 +95,9 @@ class LlamaCppOptions(LocalModelOptions):
 
     main_gpu: Annotated[int, Field(ge=0, le=64)] = 0
     """Which GPU to use, from 0."""
+
+    tensor_split: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
+    """How much of the model each GPU takes, in proportion, such as `[3, 1]`; `None` goes by their free memory."""
 
     use_mmap: bool = True
     """Map the file into memory instead of reading it: loads faster, and processes share it."""
@@ -184,6 +190,16 @@ class LlamaCppOptions(LocalModelOptions):
     def _value_type(self) -> str:
         return self.type_v or ("f16" if self.f16_kv else "f32")
 
+    def engine_stats(self) -> EngineStats:
+        """Tell what llama.cpp does at this moment, and has done: slots, queue, KV cache, reused prefixes, speed.
+
+        The figures are those of all objects together that share this model and its settings. Loads the model if need
+        be. How long a single request waited, read its prompt and wrote, in nanoseconds, is in the metadata of its
+        answer: `queue_duration`, `prompt_eval_duration`, `eval_duration`.
+        """
+        engine = cast("LlamaCppEngine", self.engine)
+        return engine.stats()
+
     def _new_engine(self) -> Engine:
         from langchain_localmodels.engines.llamacpp.engine import LlamaCppConfig, LlamaCppEngine
 
@@ -199,6 +215,7 @@ class LlamaCppOptions(LocalModelOptions):
                 n_threads_batch=self.n_threads_batch,
                 n_gpu_layers=self.n_gpu_layers,
                 main_gpu=self.main_gpu,
+                tensor_split=tuple(self.tensor_split or ()),
                 use_mmap=self.use_mmap,
                 use_mlock=self.use_mlock,
                 type_k=self._key_type,

@@ -1,4 +1,4 @@
-"""The schedulers of this process: one for the same weights and context parameters, shared by every object that asks."""
+"""The context threads of this process: one for the same weights and context parameters, shared by all who ask."""
 
 from __future__ import annotations
 
@@ -7,91 +7,108 @@ import os
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from langchain_localmodels.engines.llamacpp.binding.context import ContextParams
 from langchain_localmodels.engines.llamacpp.binding.model import ModelParams
-from langchain_localmodels.engines.llamacpp.scheduler import Scheduler
+from langchain_localmodels.engines.llamacpp.thread import ContextThread
 from langchain_localmodels.errors import EngineClosedError
 
 _LINGER = 20.0
 """Seconds that a model stays loaded after its last object was collected, in case another is made from it."""
 
-_Key = tuple[ModelParams, ContextParams]
+ThreadT = TypeVar("ThreadT", bound=ContextThread[Any])
+_Key = tuple[type[ContextThread[Any]], ModelParams, ContextParams]
 
 
 @dataclass(slots=True)
 class _Entry:
-    scheduler: Scheduler
+    thread: ContextThread[Any]
     users: int = 0
 
 
 _entries: dict[_Key, _Entry] = {}
-_alive: set[Scheduler] = set()
+_alive: set[ContextThread[Any]] = set()
 _exiting = False
 _lock = threading.RLock()  # reentrant: a collected engine gives back from wherever the collector happens to run
 
 
-def borrow(key: _Key, *, verbose: bool) -> Scheduler:
-    """Give the scheduler of a model and context, starting it for its first user. Every call needs one `give_back`."""
+def borrow(kind: type[ThreadT], model: ModelParams, context: ContextParams, *, verbose: bool) -> ThreadT:
+    """Give the thread of a model and context, starting it for its first user. Every call needs one `give_back`.
+
+    Args:
+        kind: What it does: `Scheduler` or `Embedder`.
+        model: The weights.
+        context: The context.
+        verbose: Show llama.cpp's log, if this call starts it.
+
+    Raises:
+        EngineClosedError: The program is ending.
+    """
     with _lock:
         if _exiting:
             raise EngineClosedError("The program is ending; no model can be loaded any more.")
-        entry = _entries.get(key)
+        entry = _entries.get((kind, model, context))
         is_new = entry is None
         if entry is None:
-            entry = _entries[key] = _Entry(Scheduler(*key, verbose=verbose, may_leave=_may_leave, on_end=_on_end))
-            _alive.add(entry.scheduler)
+            thread = kind(model, context, verbose=verbose, may_leave=_may_leave, on_end=_on_end)
+            entry = _entries[_key(thread)] = _Entry(thread)
+            _alive.add(thread)
         entry.users += 1
-        entry.scheduler.leave_at = None
+        entry.thread.leave_at = None
     if is_new:
         # Outside the lock: a thread that starts may collect an engine, which gives back, which takes the lock.
-        entry.scheduler.start()
-    return entry.scheduler
+        entry.thread.start()
+    assert isinstance(entry.thread, kind)
+    return entry.thread
 
 
-def give_back(scheduler: Scheduler, *, at_once: bool) -> None:
+def give_back(thread: ContextThread[Any], *, at_once: bool) -> None:
     """Tell that one user is done.
 
     Args:
-        scheduler: What `borrow` gave.
+        thread: What `borrow` gave.
         at_once: If this was the last user, free the model now and wait for that; else it lingers for a while.
     """
-    if scheduler.pid != os.getpid():
+    if thread.pid != os.getpid():
         return  # it belongs to the process this one was forked off
     with _lock:
-        key = scheduler.key
-        entry = _entries.get(key)
-        if entry is None or entry.scheduler is not scheduler:
+        entry = _entries.get(_key(thread))
+        if entry is None or entry.thread is not thread:
             return  # it has ended by itself
         entry.users -= 1
         if entry.users:
             return
-        scheduler.leave_at = time.monotonic() + _LINGER
+        thread.leave_at = time.monotonic() + _LINGER
         if at_once:
-            del _entries[key]
+            del _entries[_key(thread)]
     if at_once:
-        scheduler.stop()
-        scheduler.join()
+        thread.stop()
+        thread.join()
     else:
-        scheduler.nudge()
+        thread.nudge()
 
 
-def _may_leave(scheduler: Scheduler) -> bool:
+def _key(thread: ContextThread[Any]) -> _Key:
+    return type(thread), *thread.key
+
+
+def _may_leave(thread: ContextThread[Any]) -> bool:
     with _lock:
-        entry = _entries.get(scheduler.key)
-        if entry is not None and entry.scheduler is scheduler:
+        entry = _entries.get(_key(thread))
+        if entry is not None and entry.thread is thread:
             if entry.users:
                 return False
-            del _entries[scheduler.key]
+            del _entries[_key(thread)]
         return True
 
 
-def _on_end(scheduler: Scheduler) -> None:
+def _on_end(thread: ContextThread[Any]) -> None:
     with _lock:
-        _alive.discard(scheduler)
-        entry = _entries.get(scheduler.key)
-        if entry is not None and entry.scheduler is scheduler:
-            del _entries[scheduler.key]
+        _alive.discard(thread)
+        entry = _entries.get(_key(thread))
+        if entry is not None and entry.thread is thread:
+            del _entries[_key(thread)]
 
 
 @atexit.register
@@ -100,11 +117,11 @@ def _stop_all() -> None:
     _exiting = True
     # A thread that is inside llama.cpp when the interpreter goes down would end the process with a fault.
     with _lock:
-        schedulers = [scheduler for scheduler in _alive if scheduler.pid == os.getpid()]
-    for scheduler in schedulers:
-        scheduler.stop()
-    for scheduler in schedulers:
-        scheduler.join(timeout=30)
+        threads = [thread for thread in _alive if thread.pid == os.getpid()]
+    for thread in threads:
+        thread.stop()
+    for thread in threads:
+        thread.join(timeout=30)
 
 
 def _after_fork_in_child() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from langchain_localmodels.dialects.reader import OutputReader
-from langchain_localmodels.engines.base import FinishDelta, FinishReason, Sampling, Timings, TokenLogprob, Usage
+from langchain_localmodels.engines.base import Delta, FinishDelta, FinishReason, Sampling, Timings, TokenLogprob, Usage
 from langchain_localmodels.engines.llamacpp.binding.model import Model
 from langchain_localmodels.engines.llamacpp.sampling import TokenSampler
 from langchain_localmodels.engines.worker import WorkerStream
@@ -44,7 +44,7 @@ class Plan:
 class Task:
     """What an engine submits: a stream to fill, and how to make the plan once the model is loaded."""
 
-    stream: WorkerStream
+    stream: WorkerStream[Delta]
     plan: Callable[[Model], Plan]
     submitted: float = field(default_factory=time.perf_counter)
 
@@ -59,7 +59,7 @@ class Job:
         self.tokens = list(plan.prompt)
         self.generated = 0
         self.reused = 0
-        self._model = model
+        self.model = model
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._submitted = task.submitted
         self._loaded = max(loaded, task.submitted)
@@ -68,9 +68,9 @@ class Job:
         self.sampling_seconds = 0.0
 
     @property
-    def generating(self) -> bool:
-        """Whether the prompt has been read."""
-        return self.generated > 0
+    def admitted(self) -> bool:
+        """Whether a slot was given, be it for a while."""
+        return self._admitted is not None
 
     def admit(self, reused: int) -> None:
         """Note that a slot was given, which already holds `reused` tokens of this request."""
@@ -82,12 +82,12 @@ class Job:
         """Take the next token; gives why the answer ends with it, or `None` when it goes on."""
         if self._first_token is None:
             self._first_token = time.perf_counter()
-        if self._model.ends_generation(token):
+        if self.model.ends_generation(token):
             return "stop"
         self.sampler.accept(token)
         self.tokens.append(token)
         self.generated += 1
-        text = self._decoder.decode(self._model.piece(token))
+        text = self._decoder.decode(self.model.piece(token))
         reader = self.plan.reader
         if text or logprob:
             self.stream.put(reader.feed(text, (logprob,) if logprob else ()))

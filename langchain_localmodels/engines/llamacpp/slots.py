@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from langchain_localmodels.engines.llamacpp.binding.context import Context
-from langchain_localmodels.engines.llamacpp.requests import Job
+if TYPE_CHECKING:
+    from langchain_localmodels.engines.llamacpp.binding.context import Context
+    from langchain_localmodels.engines.llamacpp.requests import Job
 
 _SMALL_LOSS = 8
 """So many tokens are computed again sooner than another slot is taken: the end of an answer may be written otherwise
@@ -14,11 +16,20 @@ in the history of the next request."""
 
 
 class Slot:
-    """One sequence of the context. Its tokens stay after a request ends, for the next one that begins alike."""
+    """One sequence of the context. Its tokens stay after a request ends, for the next one that begins alike.
+
+    Attributes:
+        sequence: Its number in the context.
+        tokens: What it holds.
+        cells: For each of them, a number for the place in the KV cache; slots that share a place have it in common.
+        job: The request that it works on.
+        last_used: When it was given or released last, as a number that grows.
+    """
 
     def __init__(self, sequence: int) -> None:
         self.sequence = sequence
         self.tokens: list[int] = []
+        self.cells: list[int] = []
         self.job: Job | None = None
         self.last_used = 0
 
@@ -36,16 +47,33 @@ class Slots:
         self._can_cut_back = can_cut_back
         self._slots = [Slot(sequence) for sequence in range(context.params.n_parallel)]
         self._clock = itertools.count(1)
-
-    def running(self) -> list[Slot]:
+        self._next_cell = 0
+        self._holders: dict[int, int] = {}
+        self.running: list[Slot] = []
         """Slots with a request, the longest at work first."""
-        return sorted((slot for slot in self._slots if slot.job), key=lambda slot: slot.last_used)
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._slots)
+
+    @property
+    def cells_used(self) -> int:
+        """Places of the KV cache that hold a token."""
+        return len(self._holders)
 
     def has_room_for(self, job: Job) -> bool:
         """Whether there is a free slot, and cells for this request beside what the running ones have yet to hold."""
-        taken = sum(len(slot.job.tokens) for slot in self._slots if slot.job)
-        free_slot = any(slot.job is None for slot in self._slots)
-        return free_slot and taken + len(job.tokens) < self._context.cells
+        if len(self.running) == len(self._slots):
+            return False
+        wanted = len(job.tokens)
+        if sum(len(slot.job.tokens) for slot in self.running if slot.job) + wanted < self._context.cells:
+            return True
+        # What is shared counts once. Idle sequences do not count: they are forgotten where room is needed.
+        held = len(set().union(*(slot.cells for slot in self.running)))
+        to_come = sum(len(slot.job.tokens) - len(slot.tokens) for slot in self.running if slot.job)
+        lent = max((self._reusable(slot, job) for slot in self.running), default=0) if self._can_cut_back else 0
+        return held + to_come + wanted - lent < self._context.cells
 
     def admit(self, job: Job) -> Slot:
         """Give a request a free slot, and put the longest beginning that any sequence shares with it in place."""
@@ -64,19 +92,25 @@ class Slots:
         if slot is not source:
             self._cut(slot, 0)
             if reused and self._can_cut_back:
-                self._context.copy(source.sequence, slot.sequence, reused)
-                slot.tokens = job.tokens[:reused]
+                self._lend(source, slot, reused)
         self._cut(slot, reused)
         slot.job = job
         slot.last_used = next(self._clock)
-        job.admit(len(slot.tokens))
+        self.running.append(slot)
         return slot
 
-    def _worth(self, slot: Slot, job: Job) -> tuple[int, bool, int]:
-        return (self._reusable(slot, job), slot.job is None, -slot.last_used)
+    def extend(self, slot: Slot, tokens: Sequence[int]) -> None:
+        """Note that a slot now holds these tokens more."""
+        slot.tokens.extend(tokens)
+        cells = range(self._next_cell, self._next_cell + len(tokens))
+        self._next_cell += len(tokens)
+        slot.cells.extend(cells)
+        self._holders.update(dict.fromkeys(cells, 1))
 
     def release(self, slot: Slot) -> None:
         """Take a request out of its slot; what the sequence holds stays."""
+        if slot.job is not None:
+            self.running.remove(slot)
         slot.job = None
         slot.last_used = next(self._clock)
 
@@ -92,21 +126,37 @@ class Slots:
         self.forget(min(idle, key=lambda slot: slot.last_used))
         return True
 
+    def _worth(self, slot: Slot, job: Job) -> tuple[int, bool, int]:
+        return (self._reusable(slot, job), slot.job is None, -slot.last_used)
+
     def _reusable(self, slot: Slot, job: Job) -> int:
         """How many tokens of a request a slot can spare it. The last one is always computed, for its logits."""
-        shared = common_prefix(slot.tokens, job.tokens[:-1])
+        shared = common_prefix(slot.tokens, job.tokens, len(job.tokens) - 1)
         return shared if self._can_cut_back or shared == len(slot.tokens) else 0
+
+    def _lend(self, source: Slot, slot: Slot, length: int) -> None:
+        """Let an empty slot share the first tokens of another one."""
+        self._context.copy(source.sequence, slot.sequence, length)
+        slot.tokens = source.tokens[:length]
+        slot.cells = source.cells[:length]
+        for cell in slot.cells:
+            self._holders[cell] += 1
 
     def _cut(self, slot: Slot, length: int) -> None:
         if len(slot.tokens) > length and not self._context.cut(slot.sequence, length):
             self._context.cut(slot.sequence, 0)
             length = 0
-        del slot.tokens[length:]
+        for cell in slot.cells[length:]:
+            if self._holders[cell] == 1:
+                del self._holders[cell]
+            else:
+                self._holders[cell] -= 1
+        del slot.tokens[length:], slot.cells[length:]
 
 
-def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+def common_prefix(a: Sequence[int], b: Sequence[int], at_most: int) -> int:
     """Length of the longest common beginning of two lists, by bisection: list comparison runs in C."""
-    low, high = 0, min(len(a), len(b))
+    low, high = 0, max(0, min(len(a), len(b), at_most))
     if a[:high] == b[:high]:
         return high
     while high - low > 1:

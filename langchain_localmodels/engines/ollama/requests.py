@@ -98,6 +98,9 @@ def generate_payload(request: CompletionRequest, model: str) -> dict[str, Any]:
     return {**payload, **_extras(request.settings).generate}
 
 
+_NOT_OLLAMAS = ("logit_bias", "dry_", "xtc_")
+
+
 def _settings(settings: GenerationSettings) -> dict[str, Any]:
     extras = _extras(settings)
     entries = {"format": _format(settings.constraint), "think": extras.think, "keep_alive": extras.keep_alive}
@@ -116,10 +119,12 @@ def _extras(settings: GenerationSettings) -> OllamaExtras:
 
 
 def _options(settings: GenerationSettings, extras: OllamaExtras) -> dict[str, Any]:
-    if settings.sampling.logit_bias:
-        raise UnsupportedFeatureError("Ollama has no `logit_bias`.")
+    for name in ("logit_bias", "dry_multiplier", "xtc_probability"):
+        if getattr(settings.sampling, name):
+            raise UnsupportedFeatureError(f"Ollama has no `{name}`.")
     # The other fields of `Sampling` carry Ollama's names; the server ignores those that it no longer has (mirostat).
-    sampling = {f.name: getattr(settings.sampling, f.name) for f in fields(settings.sampling) if f.name != "logit_bias"}
+    names = [field.name for field in fields(settings.sampling) if not field.name.startswith(_NOT_OLLAMAS)]
+    sampling = {name: getattr(settings.sampling, name) for name in names}
     own = {name: getattr(extras, name) for name in OPTIONS}
     stop = list(settings.stop) or None
     options = {**sampling, "num_predict": settings.max_tokens, "stop": stop, **own, **extras.options}

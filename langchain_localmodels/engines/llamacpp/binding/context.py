@@ -31,6 +31,7 @@ class ContextParams:
         cells: Tokens that the KV cache holds for all sequences together.
         n_batch: Most tokens of one call of `decode`.
         n_ubatch: Most tokens that are computed at once.
+        prefill_chunk: Most tokens of one prompt in a call of `decode`.
         n_parallel: Most sequences.
         n_threads: CPU threads to generate with.
         n_threads_batch: CPU threads to read prompts with.
@@ -46,6 +47,7 @@ class ContextParams:
     cells: int
     n_batch: int = 512
     n_ubatch: int = 512
+    prefill_chunk: int = 512
     n_parallel: int = 8
     n_threads: int = 1
     n_threads_batch: int = 1

@@ -25,6 +25,7 @@ class ModelParams:
         file_id: Size and modification time, so that a replaced file is another model.
         n_gpu_layers: Layers to put on the GPU; negative for all.
         main_gpu: Which GPU, when one is used.
+        tensor_split: How much of the model each GPU takes, in proportion; empty to go by their free memory.
         use_mmap: Map the file instead of reading it.
         use_mlock: Keep the weights from being swapped out.
         check_tensors: Look for damaged weights while loading.
@@ -34,6 +35,7 @@ class ModelParams:
     file_id: tuple[int, int]
     n_gpu_layers: int = -1
     main_gpu: int = 0
+    tensor_split: tuple[float, ...] = ()
     use_mmap: bool = True
     use_mlock: bool = False
     check_tensors: bool = False
@@ -46,6 +48,14 @@ class Model:
         c_params = lib.llama_model_default_params()
         c_params.n_gpu_layers = params.n_gpu_layers
         c_params.main_gpu = params.main_gpu
+        if params.tensor_split:
+            devices = int(lib.llama_max_devices())
+            if len(params.tensor_split) > devices:
+                raise InvalidRequestError(
+                    f"`tensor_split` has {len(params.tensor_split)} entries; llama.cpp knows at most {devices} devices."
+                )
+            split = (ctypes.c_float * devices)(*params.tensor_split)  # llama.cpp reads that many
+            c_params.tensor_split = ctypes.cast(split, ctypes.POINTER(ctypes.c_float))
         c_params.load_mode = {
             (True, True): lib.LLAMA_LOAD_MODE_MMAP_MLOCK,
             (True, False): lib.LLAMA_LOAD_MODE_MMAP,
@@ -66,6 +76,7 @@ class Model:
                 )
         self._vocab = lib.llama_model_get_vocab(self._model)
         self._pieces: dict[int, bytes] = {}
+        self._ends: dict[int, bool] = {}
         self.params = params
         self.vocab_size: int = lib.llama_vocab_n_tokens(self._vocab)
         self.trained_window: int = lib.llama_model_n_ctx_train(self._model)
@@ -146,8 +157,11 @@ class Model:
 
     def ends_generation(self, token: int) -> bool:
         """Whether a token ends an answer (EOS, end of turn and the like)."""
-        self._check_token(token)
-        return bool(lib.llama_vocab_is_eog(self._vocab, token))
+        ends = self._ends.get(token)
+        if ends is None:
+            self._check_token(token)
+            ends = self._ends[token] = bool(lib.llama_vocab_is_eog(self._vocab, token))
+        return ends
 
     def _check_token(self, token: int) -> None:
         if not 0 <= token < self.vocab_size:

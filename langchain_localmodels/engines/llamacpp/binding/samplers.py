@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -118,10 +119,69 @@ class SamplerChain(Sampler):
             raise InvalidRequestError(f"llama.cpp refused to make the sampler {name} with {args}.")
         lib.llama_sampler_chain_add(self._handle, handle)
 
+    def add_dry(self, samplers: DrySamplers, **params: Any) -> None:
+        """Append a DRY sampler; see `DrySamplers.make`."""
+        lib.llama_sampler_chain_add(self._handle, samplers.make(**params))
+
     def add_logit_bias(self, vocab_size: int, biases: Sequence[tuple[int, float]]) -> None:
         """Append a sampler that adds to the scores of some tokens."""
         array = (lib.llama_logit_bias * len(biases))(*biases)
         self.add("logit_bias", vocab_size, len(biases), array)
+
+
+class DrySamplers:
+    """Makes DRY samplers.
+
+    Making one walks through the whole vocabulary, 30 ms for a large one; so it is kept, and others are its clones.
+
+    Source of the method: https://github.com/oobabooga/text-generation-webui/pull/5677.
+    """
+
+    _MOST_KEPT = 8
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._kept: OrderedDict[tuple[Any, ...], Sampler] = OrderedDict()
+
+    def make(self, *, multiplier: float, base: float, allowed_length: int, last_n: int, breakers: Sequence[str]) -> Any:
+        """Give a handle that belongs to the caller.
+
+        Args:
+            multiplier: How strong the penalty is.
+            base: Its growth with each token of a repetition beyond those allowed.
+            allowed_length: Tokens that may be repeated.
+            last_n: How many tokens back to look, at least 1.
+            breakers: Texts that end a repetition.
+        """
+        key = (multiplier, base, allowed_length, last_n, tuple(breakers))
+        kept = self._kept.get(key)
+        if kept is None:
+            kept = self._kept[key] = self._first(*key)
+            if len(self._kept) > self._MOST_KEPT:
+                self._kept.popitem(last=False)[1].free()
+        self._kept.move_to_end(key)
+        handle = lib.llama_sampler_clone(kept._handle)
+        if not handle:
+            raise EngineError("llama.cpp could not copy a DRY sampler.")
+        return handle
+
+    def _first(
+        self, multiplier: float, base: float, allowed_length: int, last_n: int, breakers: Sequence[str]
+    ) -> Sampler:
+        # llama.cpp takes a breaker as text that ends with NUL.
+        if any("\0" in breaker for breaker in breakers):
+            raise InvalidRequestError("`dry_sequence_breakers` holds a NUL character.")
+        texts = [breaker.encode("utf-8", "replace") for breaker in breakers]
+        array = (ctypes.c_char_p * max(len(texts), 1))(*texts)
+        length = min(allowed_length, 2**31 - 1)
+        return Sampler(
+            lib.llama_sampler_init_dry(self._model._vocab, multiplier, base, length, last_n, array, len(texts))
+        )
+
+    def free(self) -> None:
+        """Free those that were kept; clones live on."""
+        while self._kept:
+            self._kept.popitem()[1].free()
 
 
 def grammar_sampler(model: Model, gbnf: str) -> Sampler:
