@@ -41,10 +41,10 @@ RULES = [
     ("engines/*/__init__.py", []),
     ("engines/*/chat_models.py", ["./ROOM.options", ".chat_models"]),
     ("engines/*/llms.py", ["./ROOM.options", ".llms"]),
-    ("engines/*/embeddings.py", ["./ROOM.options", ".embeddings"]),
+    ("engines/*/embeddings.py", ["./ROOM", ".embeddings"]),
     (
-        "engines/*/options.py",
-        [*CONTRACT, *PYDANTIC, "./ROOM", ".options", ".weights"],
+        "engines/*/*options.py",
+        [*CONTRACT, *PYDANTIC, "./ROOM", ".options", ".engine_options", ".weights"],
     ),
     (
         "engines/*",
@@ -57,7 +57,8 @@ RULES = [
     ("vocabulary.py", ["pydantic"]),
     ("settings.py", [".vocabulary", ".engines.base", "pydantic"]),
     ("engine_handle.py", [".engines.base"]),
-    ("options.py", [*CONTRACT, *PYDANTIC, ".engine_handle", ".settings", ".vocabulary"]),
+    ("engine_options.py", [*CONTRACT, *PYDANTIC, ".engine_handle", ".vocabulary"]),
+    ("options.py", [*CONTRACT, *PYDANTIC, ".engine_options", ".settings", ".vocabulary"]),
     ("demo/*", None),
     ("*", [".", "langchain_core", *PYDANTIC]),
 ]
