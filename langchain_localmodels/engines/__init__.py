@@ -34,7 +34,13 @@ class EngineEntry:
 
 
 ENGINES: dict[str, EngineEntry] = {
-    "llamacpp": EngineEntry(title="llama.cpp", package="llamacpp", llm="LlamaCpp", chat="ChatLlamaCpp"),
+    "llamacpp": EngineEntry(
+        title="llama.cpp",
+        package="llamacpp",
+        llm="LlamaCpp",
+        chat="ChatLlamaCpp",
+        embeddings="LlamaCppEmbeddings",
+    ),
     "ollama": EngineEntry(
         title="Ollama", package="ollama", llm="OllamaLLM", chat="ChatOllama", aliases=(("Ollama", "OllamaLLM"),)
     ),

@@ -152,13 +152,21 @@ class Engine(ABC):
     is collected as garbage, or still open at the end of the program, lets go of everything by itself.
     """
 
-    @abstractmethod
     def complete(self, request: CompletionRequest) -> DeltaStream:
-        """Begin to continue a text. Never blocks; errors come from reading the stream."""
+        """Begin to continue a text. Never blocks; errors come from reading the stream.
 
-    @abstractmethod
+        Raises:
+            NotImplementedError: Where this engine only embeds.
+        """
+        raise NotImplementedError
+
     def chat(self, request: ChatRequest) -> DeltaStream:
-        """Begin to answer a conversation. Never blocks; errors come from reading the stream."""
+        """Begin to answer a conversation. Never blocks; errors come from reading the stream.
+
+        Raises:
+            NotImplementedError: Where this engine only embeds.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def capabilities(self) -> Capabilities:

@@ -99,6 +99,11 @@ class GGUFHeader:
         return self._size("context_length")
 
     @property
+    def has_learned_positions(self) -> bool:
+        """Whether the network knows a position only if it was trained on it: beyond, engines read past its table."""
+        return any(tensor.name == "position_embd.weight" for tensor in self.tensors)
+
+    @property
     def embedding_length(self) -> int | None:
         """Width of the network, which is also the length of its embeddings."""
         return self._size("embedding_length")

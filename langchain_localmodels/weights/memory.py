@@ -59,13 +59,18 @@ def choose_window(header: GGUFHeader, asked: int | None, *, type_k: str = "f16",
         The window in tokens.
 
     Raises:
-        InvalidRequestError: What was asked for does not fit into the free memory.
+        InvalidRequestError: What was asked for does not fit into the free memory, or into the model.
     """
     trained = header.context_length or _FALLBACK_WINDOW
     memory = available_memory()
     per_token = header.kv_bytes_per_token(_BYTES_PER_VALUE[type_k], _BYTES_PER_VALUE[type_v])
     if asked is not None:
         window = asked or trained
+        if window > trained and header.has_learned_positions:
+            raise InvalidRequestError(
+                f"A context window of {window} tokens was asked for, and this model knows {trained} positions.",
+                hint=f"Give an `n_ctx` of at most {trained}, or none.",
+            )
         if memory is not None and window * per_token > memory:
             raise InvalidRequestError(
                 f"A context window of {window} tokens takes {window * per_token / 1e9:.1f} GB for its KV cache, "

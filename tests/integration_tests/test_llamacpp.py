@@ -575,9 +575,9 @@ def test_without_verbose_it_is_silent(capfd: pytest.CaptureFixture[str]):
 
 @pytest.mark.skipif(library.has_gpu_support(), reason="this llama.cpp was built with GPU support")
 def test_layers_on_a_gpu_that_is_not_there(caplog: pytest.LogCaptureFixture):
-    from langchain_localmodels.engines.llamacpp import engine
+    from langchain_localmodels.engines.llamacpp import config
 
-    engine._warned.clear()
+    config._warned.clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             with make_llm(n_gpu_layers=1) as llm:

@@ -12,15 +12,14 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from langchain_localmodels.engines.base import Delta
-from langchain_localmodels.engines.llamacpp.requests import Job
-from langchain_localmodels.engines.llamacpp.sampling import logprob_of
 from langchain_localmodels.engines.llamacpp.slots import Slot, Slots
 from langchain_localmodels.engines.llamacpp.stats import EngineStats
 from langchain_localmodels.engines.worker import WorkerStream, wake
 from langchain_localmodels.errors import EngineError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # this runs on other contexts as well, in tests without an engine
     from langchain_localmodels.engines.llamacpp.binding.context import Batch, Context
+    from langchain_localmodels.engines.llamacpp.requests import Job
 
 _NO_LOGITS = -1
 
@@ -94,11 +93,11 @@ class Batcher:
         if any(job.stream.closed for job in self._waiting):
             for job in self._waiting:
                 if job.stream.closed:
-                    job.sampler.free()
+                    job.drop()
             self._waiting = deque(job for job in self._waiting if not job.stream.closed)
         for slot in list(self._slots.running):
             if slot.job is not None and slot.job.stream.closed:
-                slot.job.sampler.free()
+                slot.job.drop()
                 self._slots.release(slot)
 
     def _admit(self) -> None:
@@ -216,14 +215,8 @@ class Batcher:
         wake(touched)
 
     def _advance(self, slot: Slot, job: Job, index: int) -> None:
-        began = time.perf_counter()
-        logits = self._context.logits(index)
-        token = job.sampler.choose(logits)
-        top = job.plan.top_logprobs
-        logprob = None if top is None else logprob_of(logits, token, top, job.model)
-        job.sampling_seconds += time.perf_counter() - began
         before = job.generated
-        reason = job.take(token, logprob)
+        reason = job.advance(self._context.logits(index))
         self._generated_tokens += job.generated - before
         if reason is not None:
             self._slots.release(slot)

@@ -1,11 +1,10 @@
 """The constructor fields of `LlamaCpp` and `ChatLlamaCpp`, under the names that people have in their code.
 
-Checks the model file's header at construction; llama.cpp itself is not imported before the first use.
+Those that say which file to load, and how, are in `file_options.py`.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
+from langchain_localmodels.engines.llamacpp.file_options import LlamaCppFileOptions, header_of, path_as_text
 from langchain_localmodels.errors import ModelFileError
 from langchain_localmodels.options import LocalModelOptions
 
@@ -20,30 +20,15 @@ if TYPE_CHECKING:
     from langchain_localmodels.engines.base import Engine
     from langchain_localmodels.engines.llamacpp.engine import LlamaCppEngine
     from langchain_localmodels.engines.llamacpp.stats import EngineStats
-    from langchain_localmodels.weights.gguf import GGUFHeader
 
 KVType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
 """Element types that a KV cache may have."""
 
 
-class LlamaCppOptions(LocalModelOptions):
-    """What llama.cpp needs to know beside the common vocabulary."""
+class LlamaCppOptions(LlamaCppFileOptions, LocalModelOptions):
+    """What llama.cpp needs to know beside the common vocabulary, and beside what loads a file."""
 
-    _engine_name: ClassVar[str] = "llamacpp"
-    _aliases: ClassVar[Mapping[str, str]] = {
-        "flash_attn": "flash_attention",
-        # Ollama's names
-        "num_ctx": "n_ctx",
-        "num_batch": "n_batch",
-        "num_gpu": "n_gpu_layers",
-        "num_thread": "n_threads",
-    }
     _retired: ClassVar[Mapping[str, object]] = {
-        "client": None,
-        "n_parts": -1,
-        "logits_all": ...,  # log probabilities need it no more
-        "vocab_only": False,
-        "embedding": ...,
         "lora_base": None,
         "echo": False,
         "suffix": None,
@@ -51,23 +36,7 @@ class LlamaCppOptions(LocalModelOptions):
         "chat_format": None,
         "last_n_tokens": None,
     }
-    _not_identity: ClassVar[frozenset[str]] = frozenset(
-        {
-            "n_threads",
-            "n_threads_batch",
-            "n_batch",
-            "n_ubatch",
-            "n_parallel",
-            "main_gpu",
-            "tensor_split",
-            "use_mmap",
-            "use_mlock",
-            "grammar_path",
-        }
-    )
-
-    model_path: str
-    """Path of the model file, in GGUF."""
+    _not_identity: ClassVar[frozenset[str]] = frozenset({"n_threads_batch", "n_ubatch", "grammar_path"})
 
     n_ctx: Annotated[int, Field(ge=0, le=2**24)] | None = None
     """Context window of one request, in tokens: prompt and answer share it. `None` chooses: the length the model was
@@ -83,27 +52,8 @@ class LlamaCppOptions(LocalModelOptions):
     n_ubatch: Annotated[int, Field(ge=1, le=2**16)] | None = None
     """Most tokens that llama.cpp puts through the network at once; `None` for `n_batch`."""
 
-    n_threads: Annotated[int, Field(ge=1, le=512)] | None = None
-    """CPU threads to generate with; `None` for the processors that this process may use, half of them above four."""
-
     n_threads_batch: Annotated[int, Field(ge=1, le=512)] | None = None
     """CPU threads to read prompts with; `None` for `n_threads`, or all processors that this process may use."""
-
-    n_gpu_layers: Annotated[int, Field(ge=-1, le=2**16)] | None = None
-    """Layers to put on the GPU: 0 for none, -1 for all. `None` takes all where llama.cpp was built for a GPU, and does
-    not mind where it was not."""
-
-    main_gpu: Annotated[int, Field(ge=0, le=64)] = 0
-    """Which GPU to use, from 0."""
-
-    tensor_split: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
-    """How much of the model each GPU takes, in proportion, such as `[3, 1]`; `None` goes by their free memory."""
-
-    use_mmap: bool = True
-    """Map the file into memory instead of reading it: loads faster, and processes share it."""
-
-    use_mlock: bool = False
-    """Keep the system from swapping the weights out."""
 
     f16_kv: bool = True
     """Keys and values of the cache in 16 bits; `False` takes 32. `type_k` and `type_v` say it more exactly."""
@@ -113,15 +63,6 @@ class LlamaCppOptions(LocalModelOptions):
 
     type_v: KVType | None = None
     """Element type of the cache's values; quantized ones need flash attention."""
-
-    flash_attention: bool | None = None
-    """Whether to use flash attention; `None` lets llama.cpp choose."""
-
-    rope_freq_base: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """RoPE base frequency; 0 takes the file's, which is what the model was trained with."""
-
-    rope_freq_scale: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """RoPE frequency scale; 0 takes the file's."""
 
     lora_path: str | None = None
     """Path of a LoRA adapter for this model, in GGUF."""
@@ -135,18 +76,17 @@ class LlamaCppOptions(LocalModelOptions):
     chat_template: str | None = None
     """Chat template, in Jinja, to use in place of the file's own."""
 
-    @field_validator("model_path", "lora_path", "grammar_path", mode="before")
+    @field_validator("lora_path", "grammar_path", mode="before")
     @classmethod
-    def _path_is_text(cls, value: Any) -> Any:
-        return os.path.expanduser(os.fspath(value)) if isinstance(value, os.PathLike | str) else value
+    def _paths_are_text(cls, value: Any) -> Any:
+        return path_as_text(value)
 
     @model_validator(mode="after")
     def _check_files(self) -> Self:
         if self.grammar_path is not None:
             self._read_grammar(self.grammar_path)
-        _ = self._header
         if self.lora_path is not None:
-            adapter = _read_header(self.lora_path)
+            adapter = header_of(self.lora_path)
             if adapter.metadata.get("general.type") != "adapter":
                 raise ModelFileError(
                     f"{self.lora_path!r} is a GGUF file but not a LoRA adapter.",
@@ -164,23 +104,14 @@ class LlamaCppOptions(LocalModelOptions):
         # Not through the field, which would validate, and so read the file, again.
         self.__dict__["grammar"] = text
 
-    def _model_name(self) -> str:
-        return Path(self.model_path).stem
-
-    def _identity_extra(self) -> dict[str, Any]:
-        # The same path may hold another model tomorrow, and a cache may outlive today.
-        stats = {path: os.stat(path) for path in (self.model_path, self.lora_path) if path and os.path.exists(path)}
-        return {"files": [(path, status.st_size, status.st_mtime_ns) for path, status in stats.items()]}
+    def _files(self) -> list[str]:
+        return [*super()._files(), *([self.lora_path] if self.lora_path else [])]
 
     def _profile(self) -> dict[str, Any] | None:
         from langchain_localmodels.weights.memory import choose_window
 
         window = choose_window(self._header, self.n_ctx, type_k=self._key_type, type_v=self._value_type)
         return {"max_input_tokens": window}
-
-    @property
-    def _header(self) -> GGUFHeader:
-        return _read_header(self.model_path)
 
     @property
     def _key_type(self) -> str:
@@ -201,11 +132,12 @@ class LlamaCppOptions(LocalModelOptions):
         return engine.stats()
 
     def _new_engine(self) -> Engine:
-        from langchain_localmodels.engines.llamacpp.engine import LlamaCppConfig, LlamaCppEngine
+        from langchain_localmodels.engines.llamacpp.config import GenerationConfig
+        from langchain_localmodels.engines.llamacpp.engine import LlamaCppEngine
 
         return LlamaCppEngine(
-            LlamaCppConfig(
-                path=self.model_path,
+            GenerationConfig(
+                weights=self._weights(),
                 model_name=self._model_name(),
                 n_ctx=self.n_ctx,
                 n_parallel=self.n_parallel,
@@ -213,11 +145,6 @@ class LlamaCppOptions(LocalModelOptions):
                 n_ubatch=self.n_ubatch,
                 n_threads=self.n_threads,
                 n_threads_batch=self.n_threads_batch,
-                n_gpu_layers=self.n_gpu_layers,
-                main_gpu=self.main_gpu,
-                tensor_split=tuple(self.tensor_split or ()),
-                use_mmap=self.use_mmap,
-                use_mlock=self.use_mlock,
                 type_k=self._key_type,
                 type_v=self._value_type,
                 rope_freq_base=self.rope_freq_base,
@@ -229,9 +156,3 @@ class LlamaCppOptions(LocalModelOptions):
                 verbose=bool(getattr(self, "verbose", False)),
             )
         )
-
-
-def _read_header(path: str) -> GGUFHeader:
-    from langchain_localmodels.weights.gguf import read_header  # here, so that importing the class does not wait for it
-
-    return read_header(path)  # cached there, by date and size of the file

@@ -7,12 +7,17 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from langchain_localmodels.dialects.reader import OutputReader
 from langchain_localmodels.engines.base import Delta, FinishDelta, FinishReason, Sampling, Timings, TokenLogprob, Usage
 from langchain_localmodels.engines.llamacpp.binding.model import Model
-from langchain_localmodels.engines.llamacpp.sampling import TokenSampler
+from langchain_localmodels.engines.llamacpp.sampling import TokenSampler, logprob_of
 from langchain_localmodels.engines.worker import WorkerStream
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +83,20 @@ class Job:
             self._admitted = time.perf_counter()
             self.reused = reused
 
-    def take(self, token: int, logprob: TokenLogprob | None) -> FinishReason | None:
-        """Take the next token; gives why the answer ends with it, or `None` when it goes on."""
+    def advance(self, logits: npt.NDArray[np.float32]) -> FinishReason | None:
+        """Choose the next token, given the scores of all; gives why the answer ends with it, or `None` when it goes on.
+
+        Raises:
+            EngineError: The grammar lets no token stand.
+        """
+        began = time.perf_counter()
+        token = self.sampler.choose(logits)
+        top = self.plan.top_logprobs
+        logprob = None if top is None else logprob_of(logits, token, top, self.model)
+        self.sampling_seconds += time.perf_counter() - began
+        return self._take(token, logprob)
+
+    def _take(self, token: int, logprob: TokenLogprob | None) -> FinishReason | None:
         if self._first_token is None:
             self._first_token = time.perf_counter()
         if self.model.ends_generation(token):
@@ -108,6 +125,10 @@ class Job:
         self.sampler.free()
         if self.plan.verbose:
             sys.stderr.write(_report(usage, timings, self.sampling_seconds))
+
+    def drop(self) -> None:
+        """Let go: nobody wants the answer any more."""
+        self.sampler.free()
 
     def fail(self, error: BaseException) -> None:
         """End the answer with an error."""

@@ -84,7 +84,7 @@ class Slots:
         # alike, as agents with a common system prompt do, is lent to another one: its cells are shared, not copied, and
         # the rest of the lender stays.
         goes_on = source.job is None and len(source.tokens) - reused <= _SMALL_LOSS
-        others = [slot for slot in free if slot is not source]
+        others = [slot for slot in free if slot is not source or not reused]
         if (reused and (goes_on or not self._can_cut_back)) or not others:
             slot = source
         else:

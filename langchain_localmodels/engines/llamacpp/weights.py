@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from langchain_localmodels.engines.llamacpp.binding.model import Model, ModelParams
@@ -58,6 +60,16 @@ def give_back(params: ModelParams) -> None:
         del _entries[params]
     if entry.model is not None:
         entry.model.free()
+
+
+@contextmanager
+def lent(params: ModelParams) -> Iterator[Model]:
+    """Borrow the model for a `with` block: another thread may close what it was loaded for meanwhile."""
+    model = borrow(params, verbose=False)
+    try:
+        yield model
+    finally:
+        give_back(params)
 
 
 def _after_fork_in_child() -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "iq4_nl": 20, "bf16": 30}
 """Names of the element types that a KV cache may have, with llama.cpp's numbers (`enum ggml_type`)."""
+POOLINGS = {"mean": 1, "cls": 2, "last": 3}
+"""Ways to make one vector of many, with llama.cpp's numbers (`enum llama_pooling_type`)."""
+_NO_POOLING, _MODELS_OWN_POOLING, _RANK = 0, -1, 4
 MAX_SEQUENCES = 256
 """Most sequences of one context (`llama_max_parallel_sequences`)."""
 
@@ -41,6 +44,8 @@ class ContextParams:
         rope_freq_scale: RoPE frequency scale; 0 for the file's.
         flash_attention: `None` to let llama.cpp choose.
         lora: LoRA adapters: absolute path, size and date of the file, and scale.
+        embeds: Whether it gives vectors instead of the scores of tokens.
+        pooling: How the vectors of a text's tokens become one, a key of `POOLINGS`; `None` for the model's own way.
     """
 
     window: int
@@ -57,6 +62,8 @@ class ContextParams:
     rope_freq_scale: float = 0.0
     flash_attention: bool | None = None
     lora: tuple[tuple[str, tuple[int, int], float], ...] = ()
+    embeds: bool = False
+    pooling: str | None = None
 
 
 class Batch:
@@ -80,6 +87,11 @@ class Batch:
     def clear(self) -> None:
         """Empty it."""
         self.count = 0
+
+    def add_text(self, tokens: Sequence[int], sequence: int) -> None:
+        """Append a whole text that is to be embedded: each of its tokens has a part in its vector."""
+        end = self.add(tokens, 0, sequence, want_logits=True) + 1
+        self._wants_logits[end - len(tokens) : end] = 1
 
     def add(self, tokens: Sequence[int], first_position: int, sequence: int, *, want_logits: bool) -> int:
         """Append consecutive tokens of one sequence.
@@ -107,6 +119,8 @@ class Context:
         c_params.n_ctx = params.cells
         if not 0 < params.n_parallel <= min(params.n_ubatch, params.n_batch, MAX_SEQUENCES):
             raise EngineError(f"{params.n_parallel} sequences do not fit into batches of {params.n_ubatch} tokens.")
+        if params.embeds and (params.n_ubatch % params.n_parallel or params.n_ubatch < params.n_batch):
+            raise EngineError(f"Batches of {params.n_ubatch} tokens cannot be pooled over {params.n_parallel} texts.")
         c_params.n_batch = params.n_batch
         c_params.n_ubatch = params.n_ubatch
         c_params.n_seq_max = params.n_parallel
@@ -117,22 +131,33 @@ class Context:
         c_params.rope_freq_base = params.rope_freq_base
         c_params.rope_freq_scale = params.rope_freq_scale
         c_params.flash_attn_type = -1 if params.flash_attention is None else int(params.flash_attention)
+        c_params.embeddings = params.embeds
+        c_params.pooling_type = POOLINGS[params.pooling] if params.pooling else _MODELS_OWN_POOLING
         self.params = params
         with library_log(verbose) as troubles:
             self._context = lib.llama_init_from_model(model._model, c_params)
+            if self._context and params.embeds and lib.llama_pooling_type(self._context) == _NO_POOLING:
+                # A model that was not made for embeddings gives a vector for each token.
+                lib.llama_free(self._context)
+                c_params.pooling_type = POOLINGS["mean"]
+                self._context = lib.llama_init_from_model(model._model, c_params)
             if not self._context:
                 raise EngineError(
                     f"llama.cpp cannot make a context of {params.cells} tokens.{said(troubles)}",
                     hint="Give a smaller `n_ctx`; a quantized KV cache needs flash attention and fitting head sizes.",
                 )
         self._adapters: list[object] = []
+        self._vector_length: int = lib.llama_model_n_embd_out(model._model)
         try:
+            if params.embeds and lib.llama_pooling_type(self._context) == _RANK:
+                raise ModelFileError(f"{model.params.path!r} ranks texts (it is a reranker); it does not embed them.")
             self._add_adapters(model)
         except BaseException:
             self.free()
             raise
         self._memory = lib.llama_get_memory(self._context)
         self.vocab_size = model.vocab_size
+        self._sliding_window = model.sliding_window
         self.n_batch: int = lib.llama_n_batch(self._context)
         self.cells: int = lib.llama_n_ctx(self._context)
         self._with_logits: frozenset[int] = frozenset()
@@ -192,10 +217,35 @@ class Context:
             raise EngineError(f"The last batch left no logits at {index}.")
         return np.ctypeslib.as_array(lib.llama_get_logits_ith(self._context, index), (self.vocab_size,))
 
+    def vector(self, sequence: int) -> npt.NDArray[np.float32]:
+        """Give the embedding of a sequence of the last batch; the array is valid until the next `decode`."""
+        self._check_sequence(sequence)
+        found = lib.llama_get_embeddings_seq(self._context, sequence)
+        if not found or not self._with_logits:
+            raise EngineError(f"The last batch left no embedding of sequence {sequence}.")
+        return np.ctypeslib.as_array(found, (self._vector_length,))
+
+    def clear(self) -> None:
+        """Forget all sequences. Models that only embed keep none."""
+        if self._memory:
+            lib.llama_memory_clear(self._memory, False)
+
     def cut(self, sequence: int, length: int) -> bool:
         """Forget what a sequence holds from position `length` on; False where the model's memory cannot do that."""
         self._check_sequence(sequence)
         return bool(lib.llama_memory_seq_rm(self._memory, sequence, length, -1))
+
+    def can_go_on_at(self, sequence: int, length: int) -> bool:
+        """Whether a sequence still holds what a token at position `length` looks back on.
+
+        Layers with a sliding window give the cells behind it to other tokens, in a cache of full size as well, and
+        always the oldest ones first: what is cut back too far then computes nonsense without an error.
+        """
+        self._check_sequence(sequence)
+        if not self._sliding_window:
+            return True
+        first = int(lib.llama_memory_seq_pos_min(self._memory, sequence))
+        return first <= max(0, length - self._sliding_window)
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Make `target` hold the first `length` tokens of `source`; the cells are shared, not copied."""

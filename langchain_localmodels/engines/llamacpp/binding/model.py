@@ -91,6 +91,10 @@ class Model:
         self.can_cut_back: bool = not (
             lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model)
         )
+        self.sliding_window: int = max(0, lib.llama_model_n_swa(self._model))
+        self.can_embed: bool = not (
+            lib.llama_model_has_encoder(self._model) and lib.llama_model_has_decoder(self._model)
+        )
         self.can_generate: bool = (
             bool(lib.llama_model_has_decoder(self._model))
             and not lib.llama_model_has_encoder(self._model)
@@ -162,6 +166,11 @@ class Model:
             self._check_token(token)
             ends = self._ends[token] = bool(lib.llama_vocab_is_eog(self._vocab, token))
         return ends
+
+    def is_control(self, token: int) -> bool:
+        """Whether a token is one that no text has, such as the mark of its end."""
+        self._check_token(token)
+        return bool(lib.llama_vocab_is_control(self._vocab, token))
 
     def _check_token(self, token: int) -> None:
         if not 0 <= token < self.vocab_size:

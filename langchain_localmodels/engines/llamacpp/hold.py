@@ -1,0 +1,90 @@
+"""`ThreadHold`: one engine's hold on the context thread that it shares with others like it."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from langchain_localmodels.engines.llamacpp import pool
+from langchain_localmodels.engines.llamacpp.binding.context import ContextParams
+from langchain_localmodels.engines.llamacpp.binding.model import ModelParams
+from langchain_localmodels.engines.llamacpp.thread import ContextThread
+from langchain_localmodels.engines.worker import WorkerStream
+from langchain_localmodels.errors import EngineClosedError
+
+ThreadT = TypeVar("ThreadT", bound=ContextThread[Any])
+ItemT = TypeVar("ItemT")
+
+
+class ThreadHold(Generic[ThreadT]):
+    """Borrows the thread at the first use, and gives it back when closed or collected.
+
+    Args:
+        kind: Which thread.
+        params: Gives the weights and the context; called whenever the thread is borrowed anew.
+        verbose: Show llama.cpp's log.
+    """
+
+    def __init__(
+        self, kind: type[ThreadT], params: Callable[[], tuple[ModelParams, ContextParams]], *, verbose: bool
+    ) -> None:
+        self._kind = kind
+        self._make_params = params
+        self._verbose = verbose
+        self._lock = threading.Lock()
+        self._thread: ThreadT | None = None
+        self._streams: weakref.WeakSet[WorkerStream[Any]] = weakref.WeakSet()
+        self._let_go: weakref.finalize[..., ThreadHold[ThreadT]] | None = None
+
+    @cached_property
+    def params(self) -> tuple[ModelParams, ContextParams]:
+        """Which weights, and which context on them."""
+        return self._make_params()
+
+    def thread(self) -> ThreadT:
+        """Give the thread, starting it at the first call; it loads the model, this does not wait for it."""
+        with self._lock:
+            if self._thread is not None and not self._thread.usable:
+                self._thread = None
+                if self._let_go is not None:
+                    self._let_go.detach()
+            if self._thread is None:
+                self.__dict__.pop("params", None)  # the file may have been replaced since
+                self._thread = pool.borrow(self._kind, *self.params, verbose=self._verbose)
+                self._let_go = weakref.finalize(self, pool.give_back, self._thread, at_once=False)
+            return self._thread
+
+    def stream(self, task: Callable[[WorkerStream[ItemT]], Any], *, timeout: float | None) -> WorkerStream[ItemT]:
+        """Make a stream that submits a task when it is first read.
+
+        Args:
+            task: Makes it, given the stream to fill.
+            timeout: Longest wait for the next item, in seconds; `None` for no limit.
+        """
+
+        def begin(stream: WorkerStream[ItemT]) -> None:
+            thread = self.thread()
+            with self._lock:
+                self._streams.add(stream)
+            stream.on_close = thread.nudge
+            thread.submit(task(stream))
+
+        return WorkerStream(begin, timeout=timeout)
+
+    def close(self) -> None:
+        """End this engine's streams with an error, and give the thread back."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            let_go, self._let_go = self._let_go, None
+            streams = list(self._streams)
+        if thread is None:
+            return
+        error = EngineClosedError("The model was closed while the request was running.")
+        for stream in streams:
+            stream.fail(error)
+        if let_go is not None:
+            let_go.detach()
+        pool.give_back(thread, at_once=True)
