@@ -21,7 +21,9 @@ from langchain_localmodels._version import __version__
 
 if TYPE_CHECKING:
     from langchain_localmodels.chat_models import LocalChatModel
+    from langchain_localmodels.embeddings import LocalEmbeddings
     from langchain_localmodels.engines.llamacpp.chat_models import ChatLlamaCpp
+    from langchain_localmodels.engines.llamacpp.embeddings import LlamaCppEmbeddings
     from langchain_localmodels.engines.llamacpp.llms import LlamaCpp
     from langchain_localmodels.engines.ollama.chat_models import ChatOllama
     from langchain_localmodels.engines.ollama.llms import OllamaLLM
@@ -34,7 +36,9 @@ __all__ = [
     "ChatOllama",
     "ConditionalPromptSelector",
     "LlamaCpp",
+    "LlamaCppEmbeddings",
     "LocalChatModel",
+    "LocalEmbeddings",
     "LocalLLM",
     "Ollama",
     "OllamaLLM",
@@ -46,6 +50,7 @@ __all__ = [
 _MODULES = {
     "ConditionalPromptSelector": "prompts",
     "LocalChatModel": "chat_models",
+    "LocalEmbeddings": "embeddings",
     "LocalLLM": "llms",
     "is_chat_model": "prompts",
     "is_llm": "prompts",
