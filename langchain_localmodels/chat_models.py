@@ -6,6 +6,7 @@ is in `chunks.py`; what messages become on their way in, in `dialects/messages.p
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
@@ -15,7 +16,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
@@ -24,7 +25,7 @@ from langchain_localmodels.chunks import Answer
 from langchain_localmodels.dialects.messages import to_tools, to_turns
 from langchain_localmodels.engines.base import ChatRequest, DeltaStream, Image, ToolChoice, Turn
 from langchain_localmodels.errors import InvalidRequestError, UnsupportedFeatureError
-from langchain_localmodels.faces import LocalLanguageModel
+from langchain_localmodels.faces import LocalLanguageModel, ManyAtOnce
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _TOKENS_AROUND_A_MESSAGE = 4
 
 
-class LocalChatModel(LocalLanguageModel, BaseChatModel):
+class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
     """A chat model on a local engine. What is used are the classes of engines, such as `ChatLlamaCpp`.
 
     Example:
@@ -90,6 +91,21 @@ class LocalChatModel(LocalLanguageModel, BaseChatModel):
                 for chunk in answer.chat_chunks(delta):
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
         return ChatResult(generations=[answer.chat_generation()])
+
+    async def _agenerate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        try:
+            return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
+        except asyncio.CancelledError as error:
+            # langchain-core tells callbacks of every error but this one: the run would stay open in a trace for ever.
+            if run_manager is not None:
+                await run_manager.on_llm_error(error, response=LLMResult(generations=[]))
+            raise
 
     def _stream(
         self,

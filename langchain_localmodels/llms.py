@@ -7,29 +7,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, aclosing, closing
+from contextlib import aclosing, closing
 from typing import Any, ClassVar, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseLLM
 from langchain_core.outputs import GenerationChunk, LLMResult
-from langchain_core.runnables.config import ContextThreadPoolExecutor
 
 from langchain_localmodels._lazy import find_class
 from langchain_localmodels.chunks import Answer
 from langchain_localmodels.engines.base import CompletionRequest, DeltaStream
 from langchain_localmodels.errors import InvalidRequestError
-from langchain_localmodels.faces import LocalLanguageModel
-
-_MOST_AT_ONCE = 32
-"""How many prompts of one call are with the engine at once, which may make some of them wait in turn."""
+from langchain_localmodels.event_loop import run_to_end
+from langchain_localmodels.faces import LocalLanguageModel, ManyAtOnce, end_tasks
 
 
-class LocalLLM(LocalLanguageModel, BaseLLM):
+class LocalLLM(LocalLanguageModel, ManyAtOnce[str], BaseLLM):
     """A text-in, text-out model on a local engine. What is used are the classes of engines, such as `LlamaCpp`.
 
-    Several prompts given together (`batch`, `generate`) run at the same time. Callbacks hear of single tokens when one
-    prompt runs alone: LangChain gives a single run to report to, whatever the number of prompts.
+    Several prompts given together (`batch`, `generate`) run at the same time. In `generate` callbacks hear of single
+    tokens when one prompt runs alone: LangChain gives a single run to report to, whatever the number of prompts.
 
     Example:
         ```python
@@ -58,13 +55,9 @@ class LocalLLM(LocalLanguageModel, BaseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         teller = run_manager if len(prompts) == 1 and self._reports_tokens(run_manager, kwargs) else None
-        requests = self._requests(prompts, stop, kwargs)
-        if len(requests) == 1:
-            return _result([self._answer(self.engine.complete(requests[0]), teller)])
-        # Left from the inside out: an error closes all streams, at which the threads that read them come to their end.
-        with ContextThreadPoolExecutor(_MOST_AT_ONCE) as pool, ExitStack() as open_streams:
-            streams = [open_streams.enter_context(closing(self.engine.complete(request))) for request in requests]
-            return _result(list(pool.map(self._answer, streams)))
+        if len(prompts) > 1:
+            return run_to_end(self._agenerate(prompts, stop, None, **kwargs))
+        return _result([self._answer(self.engine.complete(r), teller) for r in self._requests(prompts, stop, kwargs)])
 
     def _answer(self, stream: DeltaStream, run_manager: CallbackManagerForLLMRun | None = None) -> Answer:
         answer = Answer(self._engine_name)
@@ -86,20 +79,15 @@ class LocalLLM(LocalLanguageModel, BaseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         teller = run_manager if len(prompts) == 1 and self._reports_tokens(run_manager, kwargs) else None
+        requests = self._requests(prompts, stop, kwargs)
         engine = await self._aengine()
-        places = asyncio.Semaphore(_MOST_AT_ONCE)
-
-        async def run(request: CompletionRequest) -> Answer:
-            async with places:
-                return await self._aanswer(engine.complete(request), teller)
-
-        tasks = [asyncio.ensure_future(run(request)) for request in self._requests(prompts, stop, kwargs)]
+        if len(requests) == 1:
+            return _result([await self._aanswer(engine.complete(requests[0]), teller)])
+        tasks = [asyncio.create_task(self._aanswer(engine.complete(request), teller)) for request in requests]
         try:
             return _result(await asyncio.gather(*tasks))
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(tasks)
 
     async def _aanswer(self, stream: DeltaStream, run_manager: AsyncCallbackManagerForLLMRun | None) -> Answer:
         answer = Answer(self._engine_name)

@@ -35,6 +35,7 @@ from langchain_localmodels.transport.stream import ByteStream, Call
 if TYPE_CHECKING:
     import httpx
 
+_MOST_CONNECTIONS = 128
 CONNECT_TIMEOUT = 5.0
 """Longest wait for a connection, in seconds. httpx would wait this long for everything, a model being loaded too."""
 
@@ -220,7 +221,8 @@ class HTTPTransport:
         arguments: dict[str, Any] = {
             "headers": headers,
             "timeout": httpx.Timeout(None, connect=CONNECT_TIMEOUT),
-            "limits": httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            # Requests beyond these wait for one to end: a process may open so many files only, often 1024 or 256.
+            "limits": httpx.Limits(max_connections=_MOST_CONNECTIONS, max_keepalive_connections=0),
         }
         parts = urlsplit(self.base_url)
         if parts.hostname == "localhost" or (parts.hostname or "").startswith("127.") or parts.hostname == "::1":
