@@ -392,6 +392,35 @@ def test_the_least_recently_used_history_goes_first():
     assert context.read(2) == kept
 
 
+def run(batcher: Batcher, *jobs: FakeJob) -> None:
+    for job in jobs:
+        batcher.add(job)  # type: ignore[arg-type]
+    while batcher.has_work:
+        batcher.step()
+
+
+def test_histories_whose_ends_are_rewritten_do_not_evict_one_another():
+    """Agents whose last answer stands in the next prompt otherwise than they wrote it, shortened for example."""
+    batcher, _, _ = make(n_parallel=3)
+    histories = [[(seed * 7 + i * seed) % VOCABULARY for i in range(60)] for seed in (1, 2, 3)]
+    for _ in range(3):
+        jobs = [FakeJob(list(history), 20, 0) for history in histories]
+        run(batcher, *jobs)
+        for history in histories:
+            history += [history[-1], 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert [job.reused for job in jobs] == [70, 70, 70]
+
+
+def test_what_begins_alike_leaves_a_long_history_where_there_is_an_empty_place():
+    batcher, context, _ = make(n_parallel=2)
+    rules = [i % VOCABULARY for i in range(30)]
+    run(batcher, FakeJob([*rules, *[1] * 40], 1, 0))
+    other = FakeJob([*rules, *[2] * 5], 1, 1)
+    run(batcher, other)
+    assert other.reused == 30
+    assert sorted(len(context.read(n)) for n in range(2)) == [35, 70]
+
+
 def test_a_cache_too_small_for_one_request_is_an_error_and_not_a_loop():
     batcher, _, _ = make(cells=20, n_parallel=2)
     job = add(batcher, 15, seed=1, max_tokens=50)

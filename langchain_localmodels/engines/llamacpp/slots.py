@@ -80,15 +80,7 @@ class Slots:
         free = [slot for slot in self._slots if slot.job is None]
         source = max(self._slots if self._can_cut_back else free, key=lambda slot: self._worth(slot, job))
         reused = self._reusable(source, job)
-        # A conversation goes on in its own slot, where next to nothing of what that holds is lost. What merely begins
-        # alike, as agents with a common system prompt do, is lent to another one: its cells are shared, not copied, and
-        # the rest of the lender stays.
-        goes_on = source.job is None and len(source.tokens) - reused <= _SMALL_LOSS
-        others = [slot for slot in free if slot is not source or not reused]
-        if (reused and (goes_on or not self._can_cut_back)) or not others:
-            slot = source
-        else:
-            slot = min(others, key=lambda slot: (bool(slot.tokens), slot.last_used))
+        slot = source if reused and not self._can_cut_back else self._place(source, reused, free)
         if slot is not source:
             self._cut(slot, 0)
             if reused and self._can_cut_back:
@@ -98,6 +90,19 @@ class Slots:
         slot.last_used = next(self._clock)
         self.running.append(slot)
         return slot
+
+    def _place(self, source: Slot, reused: int, free: list[Slot]) -> Slot:
+        """Choose the slot for a request that shares its first `reused` tokens with `source`."""
+        oldest = min(free, key=lambda slot: (bool(slot.tokens), slot.last_used))
+        if source.job is not None or not reused:
+            return oldest
+        # A conversation goes on in its own slot, where little is lost. What merely begins alike, as agents with a
+        # common system prompt do, is lent to another one: its cells are shared, not copied, and the rest of the lender
+        # stays. Where another history would have to go for that, the smaller loss decides.
+        loss = len(source.tokens) - reused
+        if oldest is source or loss <= _SMALL_LOSS:
+            return source
+        return source if oldest.tokens and loss <= len(oldest.tokens) else oldest
 
     def extend(self, slot: Slot, tokens: Sequence[int]) -> None:
         """Note that a slot now holds these tokens more."""
@@ -132,7 +137,9 @@ class Slots:
     def _reusable(self, slot: Slot, job: Job) -> int:
         """How many tokens of a request a slot can spare it. The last one is always computed, for its logits."""
         shared = common_prefix(slot.tokens, job.tokens, len(job.tokens) - 1)
-        return shared if self._can_cut_back or shared == len(slot.tokens) else 0
+        if shared == len(slot.tokens):
+            return shared
+        return shared if self._can_cut_back and self._context.can_go_on_at(slot.sequence, shared) else 0
 
     def _lend(self, source: Slot, slot: Slot, length: int) -> None:
         """Let an empty slot share the first tokens of another one."""
