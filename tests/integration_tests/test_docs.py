@@ -32,7 +32,7 @@ import langchain_localmodels
 from langchain_localmodels import errors
 from langchain_localmodels.engines import ENGINES
 from langchain_localmodels.engines.base import Sampling
-from langchain_localmodels.engines.llamacpp import engine as llamacpp_engine
+from langchain_localmodels.engines.llamacpp import config as llamacpp_config
 from langchain_localmodels.engines.llamacpp.options import LlamaCppOptions
 from langchain_localmodels.engines.llamacpp.sampling import DEFAULTS
 from langchain_localmodels.engines.ollama.options import OllamaOptions
@@ -100,7 +100,7 @@ def surroundings() -> Iterator[None]:
     with (
         OllamaDouble() as double,
         mock.patch.dict(os.environ, {"OLLAMA_HOST": f"127.0.0.1:{double.port}"}),
-        mock.patch.object(llamacpp_engine, "_usable_cpus", return_value=1),
+        mock.patch.object(llamacpp_config, "usable_cpus", return_value=1),
     ):
         double.models |= OLLAMA_MODELS
         yield
@@ -220,18 +220,24 @@ def test_errors():
 OPTIONS = {"llamacpp": LlamaCppOptions, "ollama": OllamaOptions}
 
 
+def own(options: type, attribute: str) -> dict[str, Any]:
+    """Join what the classes of an engine's room say, without what is said for all engines."""
+    rooms = [cls for cls in options.__mro__ if ".engines." in cls.__module__]
+    return {name: value for cls in reversed(rooms) for name, value in vars(cls).get(attribute, {}).items()}
+
+
 @pytest.mark.parametrize("engine", OPTIONS)
 def test_retired_fields(engine: str):
     header = f"retired {ENGINES[engine].title} field | silent at | why"
     told = {name: names(row[1])[:1] for row in table("migration.md", header) for name in names(row[0])}
-    retired = OPTIONS[engine]._retired
+    retired = own(OPTIONS[engine], "_retired")
     assert told == {name: [] if value is ... else [f"{value!r}"] for name, value in retired.items()}
 
 
 @pytest.mark.parametrize("engine", OPTIONS)
 def test_renamed_fields(engine: str):
     rows = table("migration.md", f"{ENGINES[engine].title} name | is here")
-    assert {names(old)[0]: names(new)[0] for old, new in rows} == dict(OPTIONS[engine]._aliases)
+    assert {names(old)[0]: names(new)[0] for old, new in rows} == own(OPTIONS[engine], "_aliases")
 
 
 @pytest.mark.parametrize("engine", OPTIONS)
@@ -255,7 +261,7 @@ def test_changed_defaults():
 
 
 def test_gpu_builds():
-    flags = re.findall(r'CMAKE_ARGS="[^"]+"', llamacpp_engine._GPU_HINT)
+    flags = re.findall(r'CMAKE_ARGS="[^"]+"', llamacpp_config._GPU_HINT)
     page = (DOCS / "llamacpp.md").read_text("utf-8")
     assert flags
     assert all(flag in page for flag in flags)
