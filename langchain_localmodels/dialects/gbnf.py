@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from langchain_localmodels.dialects.gbnf_tokens import rule_with_negated_token_after_characters
 from langchain_localmodels.errors import InvalidRequestError
 
 MAX_LENGTH = 500_000
@@ -19,6 +20,8 @@ MAX_DEPTH = 100
 """Deepest nesting of parentheses."""
 MAX_REPETITION = 2_000
 """Largest number in `{m,n}`."""
+MAX_REPEATED_RULES = 2_000
+"""Most rules that one repetition may make: llama.cpp makes them of all that is within it, and has this limit."""
 MAX_NULLABLE_REPETITION = 50
 """The same for something that may be empty: the number of ways to match it grows with every repetition."""
 MAX_WAYS = 100
@@ -84,6 +87,13 @@ def check_grammar(gbnf: str) -> None:
                 hint="Make what is repeated match at least one character.",
             )
     _check_ways(rules, _without_left_recursion(rules, nullable))
+    if ("!<" in gbnf or "<[" in gbnf) and (
+        place := rule_with_negated_token_after_characters(rules, nullable)
+    ) is not None:
+        raise InvalidRequestError(
+            f"In the grammar's rule `{place}`, a token of the form !<…> or <[…]> can come right after a character.",
+            hint="llama.cpp can follow such tokens only after other tokens, or at the beginning.",
+        )
 
 
 @dataclass(slots=True)
@@ -94,6 +104,17 @@ class _Item:
     optional: bool
     most: int
     """1 where it is not repeated, or without end."""
+    head: str = ""
+    """What it begins with in the grammar."""
+    repeated: bool = False
+
+    @property
+    def negated_token(self) -> bool:
+        return self.head[:1] == "!" or self.head == "<["
+
+    @property
+    def character(self) -> bool:
+        return self.what is None and self.head[:1] not in "!<"
 
 
 @dataclass(slots=True)
@@ -120,6 +141,8 @@ class _Parser:
         self._at = 0
         self._references: list[tuple[str, int]] = []
         self._elements = 0
+        self._symbols: set[str] = set()
+        self._made = 0  # rules without a name, which llama.cpp makes of groups and repetitions
         self.repeated: list[tuple[_Alternatives | str, int, int]] = []
 
     def parse(self) -> dict[str, _Rule]:
@@ -127,6 +150,7 @@ class _Parser:
         self._skip(_BLANK_LINES)
         while self._at < len(self._text):
             name = self._expect(_NAME, "the name of a rule").group()
+            self._symbols.add(name)
             self._skip(_BLANK)
             if not self._text.startswith("::=", self._at):
                 raise self._error("expected ::=")
@@ -154,13 +178,14 @@ class _Parser:
     def _sequence(self, depth: int) -> _Sequence:
         sequence = _Sequence()
         while True:
-            before = self._at
+            before, rules_before = self._at, len(self._symbols) + self._made
             what = self._item(depth)
             if isinstance(what, _End):
                 return sequence
             # Of what is repeated, a string is written out again and again, a group only referred to.
             length = self._at - before if what is None else 1
-            item = self._repetitions(_Item(what, optional=False, most=1))
+            rules = len(self._symbols) + self._made - rules_before if isinstance(what, _Alternatives) else 1
+            item = self._repetitions(_Item(what, False, 1, self._text[before : before + 2]), max(rules, 1))
             self._elements += length * max(item.most, 1)
             if self._elements > MAX_ELEMENTS:
                 raise self._error(f"more than {MAX_ELEMENTS} characters and references, repetitions written out")
@@ -179,6 +204,7 @@ class _Parser:
             return None
         if head == "(":
             self._at += 1
+            self._made += 1
             self._skip(_BLANK_LINES)
             inner = self._alternatives(depth + 1)
             if not text.startswith(")", self._at):
@@ -189,6 +215,7 @@ class _Parser:
         # A name that ::= follows begins the next rule, where a rule may run over several lines.
         if name and not re.compile(r"[ \t]*::=").match(text, name.end()):
             self._at = name.end()
+            self._symbols.add(name.group())
             self._references.append((name.group(), self._at))
             return name.group()
         return _END
@@ -201,14 +228,16 @@ class _Parser:
         else:
             self._expect(_TOKEN, "a token as in <think> or <[42]>")
 
-    def _repetitions(self, item: _Item) -> _Item:
-        """Read what follows an item."""
+    def _repetitions(self, item: _Item, rules: int) -> _Item:
+        """Read what follows an item that makes a number of rules."""
         while True:
             self._skip(_BLANK)
             head = self._text[self._at : self._at + 1]
             if head and head in "*+?":
                 self._at += 1
                 item.optional = item.optional or head != "+"
+                item.repeated = item.repeated or head != "?"
+                self._made += 1
                 continue
             if head != "{":
                 return item
@@ -219,7 +248,12 @@ class _Parser:
                 raise self._error(f"more than {MAX_REPETITION} repetitions")
             if most < least:
                 raise self._error("a repetition whose end is before its beginning")
+            rules *= (most if bounds.group(3) or not bounds.group(2) else least) or 1
+            if rules > MAX_REPEATED_RULES:
+                raise self._error(f"a repetition that makes more than {MAX_REPEATED_RULES} rules")
+            self._made += most - least if bounds.group(3) or not bounds.group(2) else 1
             item.optional = item.optional or least == 0
+            item.repeated = True
             item.most = max(1, item.most) * most
             if item.what is not None:
                 self.repeated.append((item.what, most, self._at))

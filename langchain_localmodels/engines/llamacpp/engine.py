@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from langchain_localmodels.dialects.gbnf import JSON_GRAMMAR, check_grammar
+from langchain_localmodels.dialects.json_schema import schema_grammar
 from langchain_localmodels.dialects.reader import OutputReader, reader_for
 from langchain_localmodels.dialects.templates import ChatTemplate
 from langchain_localmodels.dialects.tool_calls import tool_call_format
@@ -198,6 +199,8 @@ _RECOMMENDED: dict[str, tuple[str, Any, float, float]] = {
 }
 """Fields of `Sampling`: under which key a file recommends a value, of which type, and within which bounds."""
 
+_UNENFORCED = "The grammar of a JSON Schema does not hold the answer to these parts of it; check them: %s"
+
 
 def _grammar(constraint: Constraint | None) -> str | None:
     if constraint is None:
@@ -206,6 +209,9 @@ def _grammar(constraint: Constraint | None) -> str | None:
         check_grammar(constraint.gbnf)
         return constraint.gbnf
     assert isinstance(constraint, JsonOutput)
-    if constraint.schema is not None:
-        raise UnsupportedFeatureError("llama.cpp cannot be held to a JSON Schema by this package yet, only to JSON.")
-    return JSON_GRAMMAR
+    if constraint.schema is None:
+        return JSON_GRAMMAR
+    found = schema_grammar(constraint.schema)
+    if found.unenforced:
+        warn_once(_UNENFORCED % ", ".join(found.unenforced))
+    return found.gbnf

@@ -131,6 +131,47 @@ def test_bad_grammars(grammar: str):
         check_grammar(grammar)
 
 
+@pytest.mark.parametrize(
+    "grammar",
+    [
+        'root ::= "a" !<b>',
+        'root ::= a b\na ::= <t> "x"?\nb ::= ("" | !<q>)',
+        'root ::= (!<a> "b")*',
+        "root ::= [a-z] <b>* !<c>",
+        'root ::= (!<a> | "b"){2}',
+        "root ::= [ ] <[5]>",
+    ],
+)
+def test_negated_tokens_after_characters(grammar: str):
+    """llama.cpp lets tokens stand there that end the process when they are taken."""
+    with pytest.raises(InvalidRequestError, match="after a character"):
+        check_grammar(grammar)
+
+
+@pytest.mark.parametrize(
+    "grammar", ['root ::= <think> !</think>* </think> "{"', 'root ::= "a" <b>+ !<c>', 'root ::= (!<a> "b")?']
+)
+def test_negated_tokens_elsewhere(grammar: str):
+    check_grammar(grammar)
+
+
+@pytest.mark.parametrize(
+    ("grammar", "fits"),
+    [
+        ('root ::= ("," b){0,1000}\nb ::= "a"', True),
+        ('root ::= ("," b){0,1001}\nb ::= "a"', False),
+        ('root ::= ("a"{1,11}){0,181}', True),
+        ('root ::= ("a"{1,11}){0,182}', False),
+        ("root ::= (([a-z]{1,40}){1,40}){1,40}", False),
+    ],
+)
+def test_rules_that_repetitions_make(grammar: str, fits: bool):
+    """The limit is llama.cpp's own."""
+    assert accepts(grammar) is fits
+    if importlib.util.find_spec("llama_cpp"):
+        assert natively([grammar]) == [fits]
+
+
 @pytest.mark.parametrize("grammar", RECURSIVE)
 def test_left_recursion(grammar: str):
     with pytest.raises(InvalidRequestError, match="recursion"):
@@ -253,6 +294,7 @@ def test_random_grammars_get_the_same_verdict_as_from_llama_cpp():
     # A repetition of nothing, or of a repetition, or one on the next line is read in slightly different ways; neither
     # way is dangerous, as llama.cpp's own refusal becomes an error as well.
     too_lax = [grammar for grammar in asked if ours[grammar] and not theirs[grammar]]
-    too_strict = [grammar for grammar in asked if theirs[grammar] and not ours[grammar]]
+    # Nor are our refusals of tokens that may not stand where they do, which are meant.
+    too_strict = [grammar for grammar in asked if theirs[grammar] and not ours[grammar] and "<[" not in grammar]
     assert len(too_lax) <= 0.02 * len(asked), too_lax[:10]
     assert len(too_strict) <= 0.005 * len(asked), too_strict[:10]

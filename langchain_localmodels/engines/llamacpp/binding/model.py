@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from langchain_localmodels.engines.llamacpp.binding.library import lib, library_log, said, uses_amx
 from langchain_localmodels.errors import EngineError, InvalidRequestError, ModelFileError
+from langchain_localmodels.weights.tokens import check_tokens
 
 _LONGEST_RUN = 8000
 """Most characters without a change between space and not space that are turned into tokens at once: the pre-tokenizers
@@ -66,6 +67,7 @@ class Model:
         # seen with 0.3.36 as well); without extra buffer types it takes the AVX-512 ones.
         c_params.use_extra_bufts = not uses_amx()
         c_params.check_tensors = params.check_tensors
+        long_tokens = check_tokens(params.path)
         with library_log(verbose) as troubles:
             self._model = lib.llama_model_load_from_file(os.fsencode(params.path), c_params)
             if not self._model:
@@ -78,6 +80,7 @@ class Model:
         self._pieces: dict[int, bytes] = {}
         self._ends: dict[int, bool] = {}
         self.params = params
+        self._long_tokens = [*long_tokens]
         self.vocab_size: int = lib.llama_vocab_n_tokens(self._vocab)
         self.trained_window: int = lib.llama_model_n_ctx_train(self._model)
         bos: int = lib.llama_vocab_bos(self._vocab)
@@ -158,6 +161,10 @@ class Model:
                 size = lib.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
             piece = self._pieces[key] = buffer.raw[: max(size, 0)]
         return piece
+
+    def longest_piece(self) -> int:
+        """Length in bytes of the longest token; 0 where none is longer than those of ordinary vocabularies."""
+        return max((len(self.piece(token, special=True)) for token in self._long_tokens), default=0)
 
     def ends_generation(self, token: int) -> bool:
         """Whether a token ends an answer (EOS, end of turn and the like)."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_localmodels.engines.llamacpp.binding.library import lib, np
 from langchain_localmodels.engines.llamacpp.binding.model import Model
-from langchain_localmodels.errors import EngineError, InvalidRequestError
+from langchain_localmodels.errors import EngineError, InvalidRequestError, UnsupportedFeatureError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,6 +28,12 @@ def _keep_gil(name: str) -> Any:
 
 _apply_keeping_gil = _keep_gil("llama_sampler_apply")
 _accept_keeping_gil = _keep_gil("llama_sampler_accept")
+
+_LONGEST_PIECE = 1000
+"""In bytes: llama.cpp follows a token with a call in a call for each character, and 3300 overrun one MiB of stack."""
+
+_SLOW_SECONDS = 2.0
+"""Masking a vocabulary of 130,000 tokens takes 0.04 seconds, where the grammar can go on in few ways."""
 
 _CANDIDATE = np.dtype([("id", "<i4"), ("logit", "<f4"), ("p", "<f4")])  # struct llama_token_data
 
@@ -184,15 +191,53 @@ class DrySamplers:
             self._kept.popitem()[1].free()
 
 
-def grammar_sampler(model: Model, gbnf: str) -> Sampler:
+class GrammarSampler(Sampler):
+    """A grammar and how far an answer has come in it.
+
+    Where a grammar can be read in more and more ways, each token takes longer than the one before, and nothing stops a
+    call that has begun. So one that is found to be slow is not asked again.
+    """
+
+    def __init__(self, handle: Any) -> None:
+        super().__init__(handle, brief=False)
+        self._slowest = 0.0
+
+    def apply(self, candidates: Candidates) -> None:
+        """Mask what the grammar does not allow.
+
+        Raises:
+            EngineError: The grammar took too long at an earlier token.
+        """
+        if self._slowest > _SLOW_SECONDS:
+            raise EngineError(
+                f"The grammar can go on in so many ways here that one token took {self._slowest:.0f} seconds.",
+                hint="Let alternatives differ as early as they can, above all those that hold themselves again.",
+            )
+        began = time.perf_counter()
+        super().apply(candidates)
+        self._slowest = max(self._slowest, time.perf_counter() - began)
+
+    def accept(self, token: int) -> None:
+        """Tell it which token was taken."""
+        began = time.perf_counter()
+        super().accept(token)
+        self._slowest = max(self._slowest, time.perf_counter() - began)
+
+
+def grammar_sampler(model: Model, gbnf: str) -> GrammarSampler:
     """Make a sampler that lets only what a grammar allows stand.
 
     Raises:
-        InvalidRequestError: The grammar does not parse.
+        InvalidRequestError: The grammar does not parse, or the vocabulary has tokens that grammars cannot be held to.
     """
+    if (longest := model.longest_piece()) > _LONGEST_PIECE:
+        raise UnsupportedFeatureError(
+            f"This model has a token of {longest} bytes; grammars work for tokens of up to {_LONGEST_PIECE}.",
+            hint="Ask without `grammar`, `format` and `response_format`.",
+        )
     handle = lib.llama_sampler_init_grammar(model._vocab, gbnf.encode("utf-8"), b"root")
     if not handle:
         raise InvalidRequestError(
             "llama.cpp cannot read the grammar.", hint="It must be GBNF with a rule named `root` and no left recursion."
         )
-    return Sampler(handle, brief=False)
+    return GrammarSampler(handle)
