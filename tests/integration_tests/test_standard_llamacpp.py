@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
-from langchain_tests.integration_tests import ChatModelIntegrationTests
-from langchain_tests.unit_tests import ChatModelUnitTests
+from langchain_tests.integration_tests import ChatModelIntegrationTests, EmbeddingsIntegrationTests
+from langchain_tests.unit_tests import ChatModelUnitTests, EmbeddingsUnitTests
 
-from langchain_localmodels import ChatLlamaCpp
-from langchain_localmodels.demo import model_path
+from langchain_localmodels import ChatLlamaCpp, LlamaCppEmbeddings
+from langchain_localmodels.demo import embedding_model_path, model_path
 
 FORCED = "asks for tool_choice='any', which needs grammars made from schemas; this version refuses it"
 
@@ -61,3 +62,23 @@ class TestChatLlamaCppIntegration(ChatModelIntegrationTests):
     @pytest.mark.xfail(reason=FORCED, strict=True)
     def test_structured_few_shot_examples(self, *args: Any, **kwargs: Any) -> None:
         super().test_structured_few_shot_examples(*args, **kwargs)
+
+
+class TestLlamaCppEmbeddingsUnit(EmbeddingsUnitTests):
+    @property
+    def embeddings_class(self) -> type[Embeddings]:
+        return LlamaCppEmbeddings
+
+    @property
+    def embedding_model_params(self) -> dict[str, Any]:
+        return {"model_path": embedding_model_path}
+
+
+class TestLlamaCppEmbeddingsIntegration(EmbeddingsIntegrationTests):
+    @property
+    def embeddings_class(self) -> type[Embeddings]:
+        return LlamaCppEmbeddings
+
+    @property
+    def embedding_model_params(self) -> dict[str, Any]:
+        return {"model_path": embedding_model_path, "n_threads": 1}
