@@ -10,7 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from langchain_localmodels.dialects.gbnf_tokens import rule_with_negated_token_after_characters
+from langchain_localmodels.dialects.gbnf_tokens import (
+    rule_with_negated_token_after_characters,
+    token_after_its_own_beginning,
+)
 from langchain_localmodels.errors import InvalidRequestError
 
 MAX_LENGTH = 500_000
@@ -87,12 +90,21 @@ def check_grammar(gbnf: str) -> None:
                 hint="Make what is repeated match at least one character.",
             )
     _check_ways(rules, _without_left_recursion(rules, nullable))
-    if ("!<" in gbnf or "<[" in gbnf) and (
-        place := rule_with_negated_token_after_characters(rules, nullable)
-    ) is not None:
+    if "<" in gbnf:
+        _check_tokens(rules, nullable)
+
+
+def _check_tokens(rules: dict[str, _Rule], nullable: set[str]) -> None:
+    if (place := rule_with_negated_token_after_characters(rules, nullable)) is not None:
         raise InvalidRequestError(
             f"In the grammar's rule `{place}`, a token of the form !<…> or <[…]> can come right after a character.",
             hint="llama.cpp can follow such tokens only after other tokens, or at the beginning.",
+        )
+    if (met := token_after_its_own_beginning(rules)) is not None:
+        raise InvalidRequestError(
+            f"In the grammar's rule `{met[0]}`, the token {met[1]} can come right after characters that it begins with "
+            "itself.",
+            hint="llama.cpp cannot tell the two apart. Keep such characters out of what comes before, as in [^<].",
         )
 
 
@@ -104,17 +116,17 @@ class _Item:
     optional: bool
     most: int
     """1 where it is not repeated, or without end."""
-    head: str = ""
-    """What it begins with in the grammar."""
+    source: str = ""
+    """How it is written, without what says how often."""
     repeated: bool = False
 
     @property
     def negated_token(self) -> bool:
-        return self.head[:1] == "!" or self.head == "<["
+        return self.source.startswith(("!", "<["))
 
     @property
     def character(self) -> bool:
-        return self.what is None and self.head[:1] not in "!<"
+        return self.what is None and self.source[:1] not in "!<"
 
 
 @dataclass(slots=True)
@@ -185,7 +197,9 @@ class _Parser:
             # Of what is repeated, a string is written out again and again, a group only referred to.
             length = self._at - before if what is None else 1
             rules = len(self._symbols) + self._made - rules_before if isinstance(what, _Alternatives) else 1
-            item = self._repetitions(_Item(what, False, 1, self._text[before : before + 2]), max(rules, 1))
+            item = self._repetitions(
+                _Item(what, False, 1, self._text[before : self._at] if what is None else ""), max(rules, 1)
+            )
             self._elements += length * max(item.most, 1)
             if self._elements > MAX_ELEMENTS:
                 raise self._error(f"more than {MAX_ELEMENTS} characters and references, repetitions written out")

@@ -1,12 +1,15 @@
-"""Where a grammar's `!<token>` and `<[id]>` may stand: not right after characters.
+"""Where a grammar's tokens may stand: `!<token>` and `<[id]>` not right after characters, `<name>` not after its own.
 
-llama.cpp would let a token stand of which some characters come first and the rest "is another token", and then ends
-the process when that token is taken.
+llama.cpp would let a token stand of which some characters come first and the rest "is another token", or is the token
+itself, and then ends the process when that token is taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -77,3 +80,154 @@ class _Search:
         if isinstance(item.what, str):
             return item.what in self._nullable
         return any(all(i.optional or self._may_be_empty(i) for i in s.items) for s in item.what.sequences)
+
+
+# --- <name>, whose text is known --------------------------------------------------------------------------------------
+
+
+def token_after_its_own_beginning(rules: dict[str, _Rule]) -> tuple[str, str] | None:
+    """Find a `<name>` that can come right after characters that this token's own text begins with.
+
+    Returns:
+        The rule where that is so, and the token; `None` where there is none.
+    """
+    leaves = [item.source for rule in rules.values() for item in _leaves(rule.body)]
+    for token in dict.fromkeys(source for source in leaves if _is_named(source)):
+        if (rule := _Walk(rules, token).rule_that_meets()) is not None:
+            return rule, token
+    return None
+
+
+def _leaves(body: _Alternatives) -> Iterator[_Item]:
+    for sequence in body.sequences:
+        for item in sequence.items:
+            if item.what is None:
+                yield item
+            elif not isinstance(item.what, str):
+                yield from _leaves(item.what)
+
+
+def _is_named(source: str) -> bool:
+    return source.startswith("<") and not source.startswith("<[")
+
+
+class _Walk:
+    """Follows how much of a token's text the latest characters spell, through all ways of a grammar at once.
+
+    A state is the number of its characters that were spelt; a set of states is an integer with a bit for each. Nothing
+    spelt (bit 0) is always among them, since an answer may have come to a token's end anywhere.
+    """
+
+    def __init__(self, rules: dict[str, _Rule], token: str) -> None:
+        self._rules, self._token = rules, token
+        self._through = dict.fromkeys(rules, (0,) * len(token))
+        """For each rule and state at its beginning, the states at its end."""
+        self._steps: dict[str, list[int]] = {}
+        self._met = False
+
+    def rule_that_meets(self) -> str | None:
+        """Give a rule in which the token comes after its own beginning."""
+        grows = True
+        while grows:
+            grows = False
+            for name, rule in self._rules.items():
+                through = tuple(self._after(rule.body, 1 << state, None) for state in range(len(self._token)))
+                grows = grows or through != self._through[name]
+                self._through[name] = through
+        entered = {"root": 1}
+        waiting = ["root"]
+        while waiting:
+            name = waiting.pop()
+            self._met = False
+            found: dict[str, int] = {}
+            self._after(self._rules[name].body, entered[name], found)
+            if self._met:
+                return name
+            for reference, states in found.items():
+                if states & ~entered.get(reference, 0):
+                    entered[reference] = entered.get(reference, 0) | states
+                    waiting.append(reference)
+        return None
+
+    def _after(self, body: _Alternatives, states: int, entered: dict[str, int] | None) -> int:
+        return reduce(or_, (self._after_items(sequence.items, states, entered) for sequence in body.sequences), 0)
+
+    def _after_items(self, items: list[_Item], states: int, entered: dict[str, int] | None) -> int:
+        for item in items:
+            reached = before = states | 1
+            while True:
+                after = self._after_item(item, reached, entered) | 1
+                if not item.repeated or not after & ~reached:
+                    break
+                reached |= after
+            states = after | before if item.optional else after
+        return states
+
+    def _after_item(self, item: _Item, states: int, entered: dict[str, int] | None) -> int:
+        if isinstance(item.what, str):
+            if entered is not None:
+                entered[item.what] = entered.get(item.what, 0) | states
+            through = self._through[item.what]
+            return reduce(or_, (through[state] for state in range(len(through)) if states >> state & 1), 0)
+        if item.what is not None:
+            return self._after(item.what, states, entered)
+        if item.source[0] in "<!":
+            self._met = self._met or (item.source == self._token and states > 1)
+            return 1
+        for step in self._spelling(item.source):
+            # Spelling it to its end is no beginning any more: the last bit falls out.
+            states = (states & step) << 1 | 1
+        return states & (1 << len(self._token)) - 1
+
+    def _spelling(self, source: str) -> list[int]:
+        """For each character that a string or class takes, the states that it may lead on from."""
+        if source not in self._steps:
+            tests = [_Class(source)] if source[0] in "[." else [_Only(one) for one, _ in _characters(source[1:-1])]
+            self._steps[source] = [
+                sum(1 << state for state, wanted in enumerate(self._token[:-1]) if test.takes(wanted)) for test in tests
+            ]
+        return self._steps[source]
+
+
+class _Only:
+    def __init__(self, character: str) -> None:
+        self._character = character
+
+    def takes(self, character: str) -> bool:
+        return character == self._character
+
+
+class _Class:
+    """A character class such as `[^a-z]`, or `.`."""
+
+    def __init__(self, source: str) -> None:
+        inner = source[1:-1] if source != "." else ""
+        self._negated = source == "." or inner.startswith("^")
+        characters = list(_characters(inner.removeprefix("^")))
+        self._ranges: list[tuple[str, str]] = []
+        while characters:
+            first, _ = characters.pop(0)
+            if len(characters) > 1 and characters[0] == ("-", False):
+                characters.pop(0)
+                self._ranges.append((first, characters.pop(0)[0]))
+            else:
+                self._ranges.append((first, first))
+
+    def takes(self, character: str) -> bool:
+        return any(first <= character <= last for first, last in self._ranges) != self._negated
+
+
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
+_CHARACTER = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))|(.)", re.DOTALL)
+
+
+def _characters(literal: str) -> Iterator[tuple[str, bool]]:
+    """Give the characters of a string or class, and whether each was escaped."""
+    for found in _CHARACTER.finditer(literal):
+        code = found.group(1) or found.group(2) or found.group(3)
+        if code:
+            yield chr(min(int(code, 16), 0x10FFFF)), True
+        elif found.group(4):
+            yield _ESCAPED.get(found.group(4), found.group(4)), True
+        else:
+            yield found.group(5), False

@@ -298,3 +298,40 @@ def test_random_grammars_get_the_same_verdict_as_from_llama_cpp():
     too_strict = [grammar for grammar in asked if theirs[grammar] and not ours[grammar] and "<[" not in grammar]
     assert len(too_lax) <= 0.02 * len(asked), too_lax[:10]
     assert len(too_strict) <= 0.005 * len(asked), too_strict[:10]
+
+
+@pytest.mark.parametrize(
+    "gbnf",
+    [
+        'root ::= "<" <tool_call>',
+        "root ::= [<] <tool_call>",
+        "root ::= [^x]* <tool_call>",
+        "root ::= . <tool_call>",
+        'root ::= "a<tool" <tool_call>',
+        'root ::= a "t" <tool_call>\na ::= "x" | "<"',
+        'root ::= (a "oo"?)+ <tool_call>\na ::= "<" | b\nb ::= [a-z]',
+        'root ::= "\\x3c" b\nb ::= <tool_call>',
+        'root ::= <think> ("<" "t"?){2,3} a\na ::= "" <tool_call>',
+    ],
+)
+def test_a_token_after_what_it_begins_with_itself(gbnf):
+    """llama.cpp ends the process at such a token: its own first characters were taken for those of the string."""
+    with pytest.raises(InvalidRequestError, match="<tool_call> can come right after"):
+        check_grammar(gbnf)
+
+
+@pytest.mark.parametrize(
+    "gbnf",
+    [
+        'root ::= <tool_call> "{" [a-z]+ "}" </tool_call>',
+        "root ::= [^<]* <tool_call>",
+        'root ::= "<think>" [^<]* <tool_call>',
+        'root ::= "<tool_call>" <tool_call>',
+        'root ::= "<" "x" <tool_call>',
+        'root ::= "<" | <tool_call>',
+        'root ::= ("a" <tool_call> "<")? "b" <tool_call>',
+        'root ::= a <tool_call>\na ::= [a-z] a | "end"',
+    ],
+)
+def test_a_token_after_other_characters(gbnf):
+    check_grammar(gbnf)
