@@ -40,6 +40,7 @@ class Batcher:
         self._slots = slots
         self._chunk = chunk
         self._waiting: deque[Job] = deque()
+        self._short_ones_turn = False
         self._requests = self._prefix_hits = self._prompt_tokens = self._reused_tokens = 0
         self._generated_tokens = self._preemptions = 0
         self._busy_seconds = 0.0
@@ -101,20 +102,32 @@ class Batcher:
                 self._slots.release(slot)
 
     def _admit(self) -> None:
-        while self._waiting and self._slots.has_room_for(self._waiting[0]):
-            job = self._waiting.popleft()
-            is_new = not job.admitted
-            try:
-                slot = self._slots.admit(job)
-            except BaseException as error:  # noqa: BLE001 - it belongs to the reader of this one stream
-                job.fail(error)
-                continue
-            job.admit(len(slot.tokens))
-            if is_new:
-                self._requests += 1
-                self._prompt_tokens += len(job.plan.prompt)
-                self._reused_tokens += job.reused
-                self._prefix_hits += bool(job.reused)
+        """Give slots to the requests that came first; one that waits for the beginning of its prompt lets others by."""
+        held: list[Job] = []
+        while self._waiting and len(held) < self._slots.count:
+            job = self._waiting[0]
+            if not self._slots.has_room_for(job):
+                break
+            self._waiting.popleft()
+            if self._slots.soon_has_more_for(job):
+                held.append(job)
+            else:
+                self._begin(job)
+        self._waiting.extendleft(reversed(held))
+
+    def _begin(self, job: Job) -> None:
+        is_new = not job.admitted
+        try:
+            slot = self._slots.admit(job)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the reader of this one stream
+            job.fail(error)
+            return
+        job.admit(len(slot.tokens))
+        if is_new:
+            self._requests += 1
+            self._prompt_tokens += len(job.plan.prompt)
+            self._reused_tokens += job.reused
+            self._prefix_hits += bool(job.reused)
 
     def _preempt(self) -> bool:
         """Send the youngest request back to the queue; False when there is only one."""
@@ -172,13 +185,18 @@ class Batcher:
     def _slices(self, reading: list[tuple[Slot, int]], *, others_wait: bool) -> list[tuple[Slot, int]]:
         """How much of each prompt to read now, given how much of each is left.
 
-        Half of what there is goes to the prompt that came first, so that it cannot be held up for ever; the rest goes
-        to the shortest ones, so that they need not wait for the end of a long one.
+        Prompts that are short, or nearly read, have every second step for themselves: beside a slice of a long one
+        they would wait for several times their own time. Of the other steps, half of what there is goes to the prompt
+        that came first, so that it cannot be held up for ever, and the rest to the shortest ones.
         """
         if not reading:
             return []
         room = self._batch.size - self._batch.count
         budget = min(room, self._chunk if others_wait else self._chunk * len(reading))
+        short = [entry for entry in reading if entry[1] <= self._chunk // 2]
+        self._short_ones_turn = bool(short) and len(short) < len(reading) and not self._short_ones_turn
+        if self._short_ones_turn:
+            reading = short
         oldest, rest = reading[0]
         counts: dict[int, int] = {}
         kept = min(rest, self._chunk, max(1, budget // 2) if len(reading) > 1 else budget)

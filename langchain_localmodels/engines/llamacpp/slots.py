@@ -14,6 +14,9 @@ _SMALL_LOSS = 8
 """So many tokens are computed again sooner than another slot is taken: the end of an answer may be written otherwise
 in the history of the next request."""
 
+_WORTH_WAITING = 32
+"""So long a beginning that another request is just reading is waited for, sooner than read as well."""
+
 
 class Slot:
     """One sequence of the context. Its tokens stay after a request ends, for the next one that begins alike.
@@ -74,6 +77,21 @@ class Slots:
         to_come = sum(len(slot.job.tokens) - len(slot.tokens) for slot in self.running if slot.job)
         lent = max((self._reusable(slot, job) for slot in self.running), default=0) if self._can_cut_back else 0
         return held + to_come + wanted - lent < self._context.cells
+
+    def soon_has_more_for(self, job: Job) -> bool:
+        """Whether a request that is being read now begins like this one, further than any sequence does yet.
+
+        All prompts of a batch often begin with the same instructions: one reads them, the others wait for that.
+        """
+        if not self._can_cut_back:
+            return False
+        reading = [slot for slot in self.running if slot.job and len(slot.tokens) < len(slot.job.tokens) - 1]
+        if not reading:
+            return False
+        most = len(job.tokens) - 1
+        soon = max(common_prefix(slot.job.tokens, job.tokens, most) for slot in reading if slot.job)
+        now = max(self._reusable(slot, job) for slot in self._slots)
+        return soon >= _WORTH_WAITING and soon - now > _SMALL_LOSS
 
     def admit(self, job: Job) -> Slot:
         """Give a request a free slot, and put the longest beginning that any sequence shares with it in place."""
