@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SERVER := $(VENV)/.server
 TEST_FILE ?= tests/unit_tests tests/integration_tests
 
 .DEFAULT_GOAL := help
@@ -22,21 +23,32 @@ $(STAMP): pyproject.toml
 	@scripts/with_heartbeat $(BIN)/python -m pip install --progress-bar on -e '.[all]' --group dev
 	@touch $@
 
+# llama.cpp's own server, which some tests start. Its web page, tests and examples are not needed.
+$(SERVER): $(STAMP)
+	@echo "== installing llama-server; it is compiled from source, which takes 5 to 10 minutes on two cores"
+	@CMAKE_ARGS="-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_USE_PREBUILT_UI=OFF" \
+	LLAMA_CPP_BUILD_JOBS=$$(getconf _NPROCESSORS_ONLN) \
+	scripts/with_heartbeat $(BIN)/python -m pip install --progress-bar on --group server
+	@touch $@
+
 demo: $(STAMP)  ## stream a completion, a chat turn and a chain from the embedded demo model
 	@$(BIN)/python -m langchain_localmodels.demo
 
-test tests: $(STAMP)  ## run all unit and integration tests (TEST_FILE=... for some)
+test tests: $(SERVER)  ## run all unit and integration tests (TEST_FILE=... for some)
 	$(BIN)/python -m pytest $(TEST_FILE)
 
 unit_tests: $(STAMP)  ## run the tests that need no engine
 	$(BIN)/python -m pytest tests/unit_tests
 
-integration_tests: $(STAMP)  ## run the tests that need a real engine
+integration_tests: $(SERVER)  ## run the tests that need a real engine
 	$(BIN)/python -m pytest tests/integration_tests
 
-benchmark: $(STAMP)  ## measure: import time, tokens per second beside llama-cpp-python's own class
+benchmark: $(SERVER)  ## measure, on an idle machine, and write the results into docs/: about half an hour on two cores
+	@scripts/with_heartbeat $(BIN)/python -m pip install -q --group benchmark
+	@mkdir -p build
 	$(BIN)/python tests/benchmarks/import_time.py
-	$(BIN)/python tests/benchmarks/decoding.py
+	$(BIN)/python tests/benchmarks/full_power.py --json build/benchmarks.json
+	$(BIN)/python tests/benchmarks/report.py build/benchmarks.json
 
 lint: $(STAMP) type  ## check style and types
 	$(BIN)/ruff check .

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
 import sys
 import threading
 from collections import deque
@@ -68,8 +70,16 @@ def library_log(show: bool) -> Iterator[deque[str]]:
 
 
 def uses_amx() -> bool:
-    """Whether this build would compute with Intel's AMX on this processor."""
-    return b"AMX_INT8 = 1" in lib.llama_print_system_info()
+    """Whether this build would compute with Intel's AMX on this processor, in this process."""
+    return b"AMX_INT8 = 1" in lib.llama_print_system_info() and _may_use_amx()
+
+
+def _may_use_amx() -> bool:
+    """Ask Linux for AMX's registers, as llama.cpp does: some containers and virtual machines do not give them."""
+    if not (sys.platform == "linux" and platform.machine() == "x86_64"):
+        return True
+    arch_prctl, arch_req_xcomp_perm, xtiledata = 158, 0x1023, 18
+    return bool(ctypes.CDLL(None).syscall(arch_prctl, arch_req_xcomp_perm, xtiledata) == 0)
 
 
 def said(troubles: deque[str]) -> str:
