@@ -29,12 +29,15 @@ from langchain_core import exceptions as core_exceptions
 from pydantic import BaseModel
 
 import langchain_localmodels
-from langchain_localmodels import errors
+from langchain_localmodels import LlamaCppEmbeddings, errors
+from langchain_localmodels.engine_options import EngineOptions
 from langchain_localmodels.engines import ENGINES
 from langchain_localmodels.engines.base import Sampling
 from langchain_localmodels.engines.llamacpp import config as llamacpp_config
+from langchain_localmodels.engines.llamacpp.file_options import LlamaCppFileOptions
 from langchain_localmodels.engines.llamacpp.options import LlamaCppOptions
 from langchain_localmodels.engines.llamacpp.sampling import DEFAULTS
+from langchain_localmodels.engines.llamacpp.stats import EngineStats
 from langchain_localmodels.engines.ollama.options import OllamaOptions
 from langchain_localmodels.options import LocalModelOptions
 from langchain_localmodels.vocabulary import ALIASES, Vocabulary
@@ -90,7 +93,7 @@ def run(page: Path) -> Iterator[tuple[Block, str]]:
         elif block.comment == "output":
             yield block, printed
     for value in namespace.values():
-        if isinstance(value, LocalModelOptions):
+        if isinstance(value, EngineOptions):
             value.close()
 
 
@@ -183,16 +186,22 @@ def test_the_vocabulary():
 
 
 @pytest.mark.parametrize(
-    ("page", "options", "base"),
+    ("page", "header", "options", "base"),
     [
-        ("parameters.md", LocalModelOptions, Vocabulary),
-        ("llamacpp.md", LlamaCppOptions, LocalModelOptions),
-        ("ollama.md", OllamaOptions, LocalModelOptions),
+        ("parameters.md", "field", LocalModelOptions, Vocabulary),
+        ("llamacpp.md", "field", LlamaCppOptions, LocalModelOptions),
+        ("llamacpp.md", "embeddings field", LlamaCppEmbeddings, LlamaCppFileOptions),
+        ("ollama.md", "field", OllamaOptions, LocalModelOptions),
     ],
 )
-def test_fields(page: str, options: type[BaseModel], base: type[BaseModel]):
-    rows = table(page, "field | meaning | default")
+def test_fields(page: str, header: str, options: type[BaseModel], base: type[BaseModel]):
+    rows = table(page, f"{header} | meaning | default")
     assert {names(name)[0]: default for name, _, default in rows} == own_fields(options, base)
+
+
+def test_figures():
+    told = [names(name)[0] for name, _ in table("llamacpp.md", "figure | meaning")]
+    assert told == [*EngineStats.__dataclass_fields__, "tokens_per_second"]
 
 
 def test_sampling_defaults():
@@ -217,7 +226,7 @@ def test_errors():
 
 # --- migration --------------------------------------------------------------------------------------------------------
 
-OPTIONS = {"llamacpp": LlamaCppOptions, "ollama": OllamaOptions}
+OPTIONS = {"llama.cpp": LlamaCppOptions, "LlamaCppEmbeddings": LlamaCppEmbeddings, "Ollama": OllamaOptions}
 
 
 def own(options: type, attribute: str) -> dict[str, Any]:
@@ -226,34 +235,34 @@ def own(options: type, attribute: str) -> dict[str, Any]:
     return {name: value for cls in reversed(rooms) for name, value in vars(cls).get(attribute, {}).items()}
 
 
-@pytest.mark.parametrize("engine", OPTIONS)
-def test_retired_fields(engine: str):
-    header = f"retired {ENGINES[engine].title} field | silent at | why"
+@pytest.mark.parametrize("whose", OPTIONS)
+def test_retired_fields(whose: str):
+    header = f"retired {whose} field | silent at | why"
     told = {name: names(row[1])[:1] for row in table("migration.md", header) for name in names(row[0])}
-    retired = own(OPTIONS[engine], "_retired")
+    retired = own(OPTIONS[whose], "_retired")
     assert told == {name: [] if value is ... else [f"{value!r}"] for name, value in retired.items()}
 
 
-@pytest.mark.parametrize("engine", OPTIONS)
-def test_renamed_fields(engine: str):
-    rows = table("migration.md", f"{ENGINES[engine].title} name | is here")
-    assert {names(old)[0]: names(new)[0] for old, new in rows} == own(OPTIONS[engine], "_aliases")
+@pytest.mark.parametrize("whose", OPTIONS)
+def test_renamed_fields(whose: str):
+    title = whose.replace("LlamaCppEmbeddings", "llama.cpp")  # whose table is said to hold there, too
+    rows = table("migration.md", f"{title} name | is here")
+    assert {names(old)[0]: names(new)[0] for old, new in rows} == own(OPTIONS[whose], "_aliases")
 
 
-@pytest.mark.parametrize("engine", OPTIONS)
-def test_kept_fields(engine: str):
+@pytest.mark.parametrize(("whose", "least"), list(zip(OPTIONS, (16, 7, 16), strict=True)))
+def test_kept_fields(whose: str, least: int):
     text = (DOCS / "migration.md").read_text("utf-8")
-    (kept,) = re.findall(
-        rf"^Kept fields of {re.escape(ENGINES[engine].title)}: (.*?)\n\n", text, re.MULTILINE | re.DOTALL
-    )
-    known = OPTIONS[engine]._known_names() | OPTIONS[engine]._all_aliases().keys()
-    assert len(names(kept)) > 15
+    (kept,) = re.findall(rf"^Kept fields of {re.escape(whose)}: (.*?)\n\n", text, re.MULTILINE | re.DOTALL)
+    known = OPTIONS[whose]._known_names() | OPTIONS[whose]._all_aliases().keys()
+    assert len(names(kept)) >= least
     assert set(names(kept)) <= known
 
 
-def test_changed_defaults():
-    for name, _, today, _ in table("migration.md", "field | langchain-community | here | why"):
-        field = LlamaCppOptions.model_fields[names(name)[0]]
+@pytest.mark.parametrize(("header", "options"), [("field", LlamaCppOptions), ("embeddings field", LlamaCppEmbeddings)])
+def test_changed_defaults(header: str, options: type[BaseModel]):
+    for name, _, today, _ in table("migration.md", f"{header} | langchain-community | here | why"):
+        field = options.model_fields[names(name)[0]]
         assert names(today)[0] == f"{field.default!r}", name
 
 
@@ -280,9 +289,10 @@ def test_public_names():
 
 
 def test_the_table_of_engines():
-    rows = table("index.md", "engine | text in, text out | chat model | where it runs | page")
-    told = {names(row[1])[0]: names(row[2])[0] for row in rows}
-    assert told == {entry.llm: entry.chat for entry in ENGINES.values()}
+    rows = table("index.md", "engine | text in, text out | chat model | embeddings | where it runs | page")
+    told = [[*names(row[1])[:1], *names(row[2]), *names(row[3])] for row in rows]
+    classes = [[entry.llm, entry.chat, entry.embeddings] for entry in ENGINES.values()]
+    assert told == [[name for name in row if name] for row in classes]
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
