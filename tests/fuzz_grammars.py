@@ -31,6 +31,7 @@ NAMES = ["root", "a", "b", "c-1", "d"]
 ATOMS = [
     *('"a"', '"ab"', '"\\n"', '"\\x00"', '"\\u00e9"', '"\\U0001F642"', '"é🙂"', '""', '"{"', '"\\""', '"\\\\"'),
     *("[a-z]", "[^a-z]", "[^\\x00-\\x1F]", "[]", "[^]", "[z-a]", "[é-ü]", "[\\u0000-\\U0010FFFF]", "[\\uD800]", "."),
+    *("<tool_call>", "<tool_call>", '"<"', '"<to"', "[<a-z]", "[^<]"),
     *("<[5]>", "!<[5]>", "<[99999999]>", "<|im_end|>", "!<|im_end|>", "<nothing>", "()", "(|)", "[0-9]", '" "'),
     *('"\\xff"', "[\\x80-\\xff]", "[^\\n\\\\]", '"\\UFFFFFFFF"', "[\\UFFFFFFFF]", "[\\UD8000000-\\UFFFFFFFF]"),
 ]
@@ -70,17 +71,16 @@ def random_grammar(chance: random.Random) -> str:
 
 
 def ambiguous_grammar(chance: random.Random) -> str:
-    """One that llama.cpp can follow in many ways.
-
-    Not one where the ways double with each character (`root ::= "a" root "b" | "a" root "c" | "a"`): it takes that for
-    ever, and neither check nor clock sees it in time.
-    """
+    """One that llama.cpp can follow in many ways, in some cases in twice as many with each character."""
     letter = chance.choice(['"a"', "[a-z]", ".", '[^"]'])
     return chance.choice(
         [
             f"root ::= (({letter}{{1,40}}){{1,40}}){{1,40}}",
             f"root ::= ({letter}+ {letter}+)+ {letter}+",
             f'root ::= a a a a a a "!"\na ::= {letter}*',
+            f'root ::= {letter} root "b" | {letter} root "c" | {letter}',
+            f"root ::= a\na ::= {letter} a b | {letter} a c | {letter}\nb ::= [0-9]\nc ::= [5-9]",
+            f'root ::= ({letter} root ("x" | "y")? "z")* | {letter}',
             f"root ::= {letter}{{0,30}} {letter}{{0,30}} {letter}{{0,30}} '!'".replace("'", '"'),
         ]
     )

@@ -6,17 +6,15 @@ itself, and then ends the process when that token is taken.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from langchain_localmodels.dialects.gbnf import _Alternatives, _Item, _Rule, _Sequence
+from langchain_localmodels.dialects.gbnf_characters import places
+from langchain_localmodels.dialects.gbnf_parser import Alternatives, Item, Rule, Sequence
 
 
-def rule_with_negated_token_after_characters(rules: dict[str, _Rule], nullable: set[str]) -> str | None:
+def rule_with_negated_token_after_characters(rules: dict[str, Rule], nullable: set[str]) -> str | None:
     """Give the name of a rule where `!<token>` can come right after a character."""
     begins: set[str] = set()  # rules that can begin with such a token
     ends: set[str] = set()  # rules that can end with a character
@@ -34,16 +32,16 @@ class _Search:
     def __init__(self, begins: set[str], ends: set[str], nullable: set[str]) -> None:
         self._begins, self._ends, self._nullable = begins, ends, nullable
 
-    def begins(self, body: _Alternatives) -> bool:
+    def begins(self, body: Alternatives) -> bool:
         return any(self._reaches(sequence.items, self._item_begins) for sequence in body.sequences)
 
-    def ends(self, body: _Alternatives) -> bool:
+    def ends(self, body: Alternatives) -> bool:
         return any(self._reaches(sequence.items[::-1], self._item_ends) for sequence in body.sequences)
 
-    def meets(self, body: _Alternatives) -> bool:
+    def meets(self, body: Alternatives) -> bool:
         return any(self._meets_in(sequence) for sequence in body.sequences)
 
-    def _meets_in(self, sequence: _Sequence) -> bool:
+    def _meets_in(self, sequence: Sequence) -> bool:
         items = sequence.items
         for number, item in enumerate(items):
             if self._item_ends(item):
@@ -56,7 +54,7 @@ class _Search:
                 return True
         return False
 
-    def _reaches(self, items: list[_Item], test: Callable[[_Item], bool]) -> bool:
+    def _reaches(self, items: list[Item], test: Callable[[Item], bool]) -> bool:
         for item in items:
             if test(item):
                 return True
@@ -64,17 +62,17 @@ class _Search:
                 return False
         return False
 
-    def _item_begins(self, item: _Item) -> bool:
+    def _item_begins(self, item: Item) -> bool:
         if item.what is None:
             return item.negated_token
         return item.what in self._begins if isinstance(item.what, str) else self.begins(item.what)
 
-    def _item_ends(self, item: _Item) -> bool:
+    def _item_ends(self, item: Item) -> bool:
         if item.what is None:
             return item.character
         return item.what in self._ends if isinstance(item.what, str) else self.ends(item.what)
 
-    def _may_be_empty(self, item: _Item) -> bool:
+    def _may_be_empty(self, item: Item) -> bool:
         if item.what is None:
             return False
         if isinstance(item.what, str):
@@ -85,7 +83,7 @@ class _Search:
 # --- <name>, whose text is known --------------------------------------------------------------------------------------
 
 
-def token_after_its_own_beginning(rules: dict[str, _Rule]) -> tuple[str, str] | None:
+def token_after_its_own_beginning(rules: dict[str, Rule]) -> tuple[str, str] | None:
     """Find a `<name>` that can come right after characters that this token's own text begins with.
 
     Returns:
@@ -98,7 +96,7 @@ def token_after_its_own_beginning(rules: dict[str, _Rule]) -> tuple[str, str] | 
     return None
 
 
-def _leaves(body: _Alternatives) -> Iterator[_Item]:
+def _leaves(body: Alternatives) -> Iterator[Item]:
     for sequence in body.sequences:
         for item in sequence.items:
             if item.what is None:
@@ -118,7 +116,7 @@ class _Walk:
     spelt (bit 0) is always among them, since an answer may have come to a token's end anywhere.
     """
 
-    def __init__(self, rules: dict[str, _Rule], token: str) -> None:
+    def __init__(self, rules: dict[str, Rule], token: str) -> None:
         self._rules, self._token = rules, token
         self._through = dict.fromkeys(rules, (0,) * len(token))
         """For each rule and state at its beginning, the states at its end."""
@@ -149,10 +147,10 @@ class _Walk:
                     waiting.append(reference)
         return None
 
-    def _after(self, body: _Alternatives, states: int, entered: dict[str, int] | None) -> int:
+    def _after(self, body: Alternatives, states: int, entered: dict[str, int] | None) -> int:
         return reduce(or_, (self._after_items(sequence.items, states, entered) for sequence in body.sequences), 0)
 
-    def _after_items(self, items: list[_Item], states: int, entered: dict[str, int] | None) -> int:
+    def _after_items(self, items: list[Item], states: int, entered: dict[str, int] | None) -> int:
         for item in items:
             reached = before = states | 1
             while True:
@@ -163,7 +161,7 @@ class _Walk:
             states = after | before if item.optional else after
         return states
 
-    def _after_item(self, item: _Item, states: int, entered: dict[str, int] | None) -> int:
+    def _after_item(self, item: Item, states: int, entered: dict[str, int] | None) -> int:
         if isinstance(item.what, str):
             if entered is not None:
                 entered[item.what] = entered.get(item.what, 0) | states
@@ -182,52 +180,8 @@ class _Walk:
     def _spelling(self, source: str) -> list[int]:
         """For each character that a string or class takes, the states that it may lead on from."""
         if source not in self._steps:
-            tests = [_Class(source)] if source[0] in "[." else [_Only(one) for one, _ in _characters(source[1:-1])]
             self._steps[source] = [
-                sum(1 << state for state, wanted in enumerate(self._token[:-1]) if test.takes(wanted)) for test in tests
+                sum(1 << state for state, wanted in enumerate(self._token[:-1]) if place.takes(wanted))
+                for place in places(source)
             ]
         return self._steps[source]
-
-
-class _Only:
-    def __init__(self, character: str) -> None:
-        self._character = character
-
-    def takes(self, character: str) -> bool:
-        return character == self._character
-
-
-class _Class:
-    """A character class such as `[^a-z]`, or `.`."""
-
-    def __init__(self, source: str) -> None:
-        inner = source[1:-1] if source != "." else ""
-        self._negated = source == "." or inner.startswith("^")
-        characters = list(_characters(inner.removeprefix("^")))
-        self._ranges: list[tuple[str, str]] = []
-        while characters:
-            first, _ = characters.pop(0)
-            if len(characters) > 1 and characters[0] == ("-", False):
-                characters.pop(0)
-                self._ranges.append((first, characters.pop(0)[0]))
-            else:
-                self._ranges.append((first, first))
-
-    def takes(self, character: str) -> bool:
-        return any(first <= character <= last for first, last in self._ranges) != self._negated
-
-
-_ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
-_CHARACTER = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))|(.)", re.DOTALL)
-
-
-def _characters(literal: str) -> Iterator[tuple[str, bool]]:
-    """Give the characters of a string or class, and whether each was escaped."""
-    for found in _CHARACTER.finditer(literal):
-        code = found.group(1) or found.group(2) or found.group(3)
-        if code:
-            yield chr(min(int(code, 16), 0x10FFFF)), True
-        elif found.group(4):
-            yield _ESCAPED.get(found.group(4), found.group(4)), True
-        else:
-            yield found.group(5), False

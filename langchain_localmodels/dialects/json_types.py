@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from langchain_localmodels.dialects.gbnf import MAX_REPETITION, check_grammar
+from langchain_localmodels.dialects.gbnf import check_grammar
+from langchain_localmodels.dialects.gbnf_parser import MAX_REPETITION
 from langchain_localmodels.dialects.json_literals import any_key_but, as_json, choice, integer_between, quoted
 from langchain_localmodels.dialects.json_strings import FORMATS, UnsupportedPattern, form_of_pattern, repetition
 from langchain_localmodels.errors import InvalidRequestError

@@ -16,13 +16,11 @@ import pytest
 from langchain_localmodels.demo import model_path
 from langchain_localmodels.dialects.gbnf import (
     JSON_GRAMMAR,
-    MAX_DEPTH,
     MAX_LENGTH,
     MAX_NULLABLE_REPETITION,
-    MAX_REPETITION,
-    MAX_RULES,
     check_grammar,
 )
+from langchain_localmodels.dialects.gbnf_parser import MAX_DEPTH, MAX_REPETITION, MAX_RULES
 from langchain_localmodels.errors import InvalidRequestError
 
 GOOD = [
@@ -334,4 +332,35 @@ def test_a_token_after_what_it_begins_with_itself(gbnf):
     ],
 )
 def test_a_token_after_other_characters(gbnf):
+    check_grammar(gbnf)
+
+
+@pytest.mark.parametrize(
+    "gbnf",
+    [
+        'root ::= "a" root "b" | "a" root "c" | "a"',
+        'root ::= "x" a\na ::= ("a" a "b") | ("a" a "c")? "d" | "a"',
+        'root ::= b+ "!"\nb ::= [a-z] b [0-9] | [a-z] b [5-9] | [a-z]',
+        'root ::= e\ne ::= "(" e ")" | "(" e "]" | "1"',
+        'root ::= [^x] root "." | [^y] root "," | "end"',
+    ],
+)
+def test_texts_that_can_be_read_in_twice_as_many_ways_with_each_character(gbnf):
+    """llama.cpp follows all ways at once; after some thirty characters a core is busy for ever."""
+    with pytest.raises(InvalidRequestError, match="ways"):
+        check_grammar(gbnf)
+
+
+@pytest.mark.parametrize(
+    "gbnf",
+    [
+        'root ::= "a" root "b" | "a"',
+        'root ::= ("a" | "ab" | "abc")* "!"',
+        'root ::= e\ne ::= t ("+" t)*\nt ::= "(" e ")" | [0-9]+',
+        "root ::= [a-z]* [a-z]* [a-z]*",
+        "root ::= ([a-z]{0,9} [0-9]?){0,9}",
+        "root ::= <tool_call> root </tool_call> | <think>",
+    ],
+)
+def test_texts_that_can_be_read_in_a_few_ways(gbnf):
     check_grammar(gbnf)
