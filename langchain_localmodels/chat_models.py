@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -64,7 +65,7 @@ class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
     ) -> ChatResult:
         answer = Answer(self._engine_name)
         tell = self._reports_tokens(run_manager, kwargs)
-        with closing(self._begin(messages, stop, kwargs)) as deltas:
+        with closing(self._begin(messages, stop, kwargs, pieces=tell)) as deltas:
             for delta in deltas:
                 if not tell or run_manager is None:
                     answer.add(delta)
@@ -83,7 +84,7 @@ class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
         answer = Answer(self._engine_name)
         tell = self._reports_tokens(run_manager, kwargs)
         await self._aengine()
-        async with aclosing(self._begin(messages, stop, kwargs)) as deltas:
+        async with aclosing(self._begin(messages, stop, kwargs, pieces=tell)) as deltas:
             async for delta in deltas:
                 if not tell or run_manager is None:
                     answer.add(delta)
@@ -140,14 +141,17 @@ class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
                     yield chunk
         answer.check_whole()
 
-    def _begin(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> DeltaStream:
+    def _begin(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any], *, pieces: bool = True
+    ) -> DeltaStream:
         given = dict(kwargs)
         tools = [convert_to_openai_tool(tool) for tool in given.pop("tools", None) or ()]
         choice = self._tool_choice(given.pop("tool_choice", None))
         turns = to_turns(messages)
         if not any(_says_something(turn) for turn in turns):
             raise InvalidRequestError("There is nothing to answer: no message has any content.")
-        request = ChatRequest(turns, to_tools(tools), choice, self._settings(stop, given))
+        settings = replace(self._settings(stop, given), pieces=pieces)
+        request = ChatRequest(turns, to_tools(tools), choice, settings)
         return self.engine.chat(request)
 
     # --- tools ------------------------------------------------------------------------------------------------------

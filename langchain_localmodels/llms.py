@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -57,7 +58,8 @@ class LocalLLM(LocalLanguageModel, ManyAtOnce[str], BaseLLM):
         teller = run_manager if len(prompts) == 1 and self._reports_tokens(run_manager, kwargs) else None
         if len(prompts) > 1:
             return run_to_end(self._agenerate(prompts, stop, None, **kwargs))
-        return _result([self._answer(self.engine.complete(r), teller) for r in self._requests(prompts, stop, kwargs)])
+        requests = self._requests(prompts, stop, kwargs, pieces=teller is not None)
+        return _result([self._answer(self.engine.complete(request), teller) for request in requests])
 
     def _answer(self, stream: DeltaStream, run_manager: CallbackManagerForLLMRun | None = None) -> Answer:
         answer = Answer(self._engine_name)
@@ -79,7 +81,7 @@ class LocalLLM(LocalLanguageModel, ManyAtOnce[str], BaseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         teller = run_manager if len(prompts) == 1 and self._reports_tokens(run_manager, kwargs) else None
-        requests = self._requests(prompts, stop, kwargs)
+        requests = self._requests(prompts, stop, kwargs, pieces=teller is not None)
         engine = await self._aengine()
         if len(requests) == 1:
             return _result([await self._aanswer(engine.complete(requests[0]), teller)])
@@ -135,10 +137,12 @@ class LocalLLM(LocalLanguageModel, ManyAtOnce[str], BaseLLM):
                     yield chunk
         answer.check_whole()
 
-    def _requests(self, prompts: list[str], stop: list[str] | None, kwargs: dict[str, Any]) -> list[CompletionRequest]:
+    def _requests(
+        self, prompts: list[str], stop: list[str] | None, kwargs: dict[str, Any], *, pieces: bool = True
+    ) -> list[CompletionRequest]:
         if not all(prompts):
             raise InvalidRequestError("The prompt is empty.", hint="A model continues text: give it some to continue.")
-        settings = self._settings(stop, kwargs)
+        settings = replace(self._settings(stop, kwargs), pieces=pieces)
         return [CompletionRequest(prompt, settings) for prompt in prompts]
 
 

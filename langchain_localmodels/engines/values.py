@@ -172,6 +172,7 @@ class GenerationSettings:
         top_logprobs: `None` for no log probabilities, else how many alternatives to report beside each token.
         timeout: Longest wait for the next piece of the answer, in seconds; `None` for no limit.
         model: Name of another model to use for this request, on engines that can.
+        pieces: Whether the reader looks at pieces as they come. If not, the engine may leave it asleep until the end.
         extras: The engine's own values.
     """
 
@@ -182,6 +183,7 @@ class GenerationSettings:
     top_logprobs: int | None = None
     timeout: float | None = None
     model: str | None = None
+    pieces: bool = True
     extras: EngineExtras | None = None
 
 

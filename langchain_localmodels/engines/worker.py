@@ -27,6 +27,7 @@ class WorkerStream(Generic[ItemT]):
     Args:
         begin: Hands the request to the worker; called once, at the first read, and must not block.
         timeout: Longest wait for the next delta, in seconds; `None` for no limit.
+        eager: Whether the reader is to be woken for each delta, and not for the end alone.
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class WorkerStream(Generic[ItemT]):
         begin: Callable[[WorkerStream[ItemT]], None],
         *,
         timeout: float | None = None,
+        eager: bool = True,
     ) -> None:
         self.on_close: Callable[[], None] = lambda: None
         """Set by `begin`: called, without locks held, when the reader closes the stream before its end."""
         self._begin = begin
+        self._eager = eager
         self._timeout = None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
         self._ready = threading.Condition()
         self._deltas: deque[ItemT] = deque()
@@ -86,7 +89,8 @@ class WorkerStream(Generic[ItemT]):
         self._check_process()
         with self._ready:
             while self._empty():
-                if not self._ready.wait(self._timeout):
+                # A reader that is not woken for deltas may find some at the end of its patience.
+                if not self._ready.wait(self._timeout) and self._empty():
                     raise self._timed_out()
             delta = self._take()
         if delta is None:
@@ -116,7 +120,7 @@ class WorkerStream(Generic[ItemT]):
             finally:
                 if timer is not None:
                     timer.cancel()
-            if expired:
+            if expired and self._empty():
                 raise self._timed_out()
         if delta is None:
             raise StopAsyncIteration
@@ -176,6 +180,8 @@ class WorkerStream(Generic[ItemT]):
 
     def _collect_waiter(self) -> tuple[asyncio.AbstractEventLoop, asyncio.Future[bool]] | None:
         """Wake a reading thread, or hand over the future that a reading task waits for."""
+        if not (self._eager or self._ended or self._closed):
+            return None
         with self._ready:
             waiter, self._waiter = self._waiter, None
             self._ready.notify_all()

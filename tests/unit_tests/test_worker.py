@@ -444,3 +444,64 @@ def test_readers_in_two_loops_are_both_woken():
     for thread in threads:
         thread.join(5)
     assert got == [[A], [A]]
+
+
+# --- readers that want the whole answer only ------------------------------------------------------------------------
+
+
+def test_a_reader_that_wants_no_pieces_sleeps_until_the_end():
+    stream = WorkerStream(ignore, eager=False)
+    reading = reading_thread(stream)
+    woken: list[bool] = []
+    wait = stream._ready.wait
+    stream._ready.wait = lambda timeout=None: woken.append(wait(timeout))  # type: ignore[method-assign]
+    next(reading)
+    for _ in range(3):
+        stream.put([A])
+        wake([stream])
+    time.sleep(0.05)
+    assert not woken
+    stream.end()
+    wake([stream])
+    assert next(reading) == [A, A, A]
+    assert len(woken) == 1
+
+
+async def test_a_task_that_wants_no_pieces_sleeps_until_the_end():
+    stream = WorkerStream(ignore, eager=False)
+    reader = asyncio.ensure_future(read(stream))
+    await asyncio.sleep(0.01)
+    stream.put([A])
+    wake([stream])
+    assert stream._waiter is not None, "it still waits"
+    stream.end()
+    wake([stream])
+    assert await reader == [A]
+
+
+def test_pieces_that_came_count_against_a_timeout_of_a_sleeping_reader():
+    stream = WorkerStream(ignore, timeout=0.1, eager=False)
+    iterator = iter(stream)
+    worker = threading.Timer(0.02, lambda: stream.put([A]))
+    worker.start()
+    assert next(iterator) == A
+    with pytest.raises(EngineTimeoutError):
+        next(iterator)
+
+
+async def test_the_same_for_a_sleeping_task():
+    stream = WorkerStream(ignore, timeout=0.1, eager=False)
+    iterator = aiter(stream)
+    asyncio.get_running_loop().call_later(0.02, lambda: stream.put([A]))
+    assert await anext(iterator) == A
+    with pytest.raises(EngineTimeoutError):
+        await anext(iterator)
+
+
+def test_errors_and_closing_wake_a_sleeping_reader():
+    failing, closing_stream = WorkerStream(ignore, eager=False), WorkerStream(ignore, eager=False)
+    threading.Timer(0.02, lambda: failing.fail(EngineError("no"))).start()
+    with pytest.raises(EngineError):
+        next(iter(failing))
+    threading.Timer(0.02, closing_stream.close).start()
+    assert list(closing_stream) == []

@@ -162,7 +162,7 @@ class LlamaCppEngine(Engine):
                 hint="Make another object for it: both can be loaded at once.",
             )
 
-        return self._hold.stream(lambda stream: Task(stream, plan), timeout=settings.timeout)
+        return self._hold.stream(lambda stream: Task(stream, plan), timeout=settings.timeout, eager=settings.pieces)
 
     def _borrowed(self) -> Scheduler:
         return self._hold.thread()

@@ -57,12 +57,15 @@ class ThreadHold(Generic[ThreadT]):
                 self._let_go = weakref.finalize(self, pool.give_back, self._thread, at_once=False)
             return self._thread
 
-    def stream(self, task: Callable[[WorkerStream[ItemT]], Any], *, timeout: float | None) -> WorkerStream[ItemT]:
+    def stream(
+        self, task: Callable[[WorkerStream[ItemT]], Any], *, timeout: float | None, eager: bool = True
+    ) -> WorkerStream[ItemT]:
         """Make a stream that submits a task when it is first read.
 
         Args:
             task: Makes it, given the stream to fill.
             timeout: Longest wait for the next item, in seconds; `None` for no limit.
+            eager: Whether its reader is to be woken for each item, and not for the end alone.
         """
 
         def begin(stream: WorkerStream[ItemT]) -> None:
@@ -72,7 +75,7 @@ class ThreadHold(Generic[ThreadT]):
             stream.on_close = thread.nudge
             thread.submit(task(stream))
 
-        return WorkerStream(begin, timeout=timeout)
+        return WorkerStream(begin, timeout=timeout, eager=eager)
 
     def close(self) -> None:
         """End this engine's streams with an error, and give the thread back."""
