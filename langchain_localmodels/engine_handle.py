@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +21,7 @@ class EngineHandle:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        _handles[id(self)] = self
         self._engine: Engine | None = None
 
     def get(self, make: Callable[[], Engine]) -> Engine:
@@ -54,3 +57,16 @@ class EngineHandle:
         return isinstance(other, EngineHandle)
 
     __hash__ = None  # type: ignore[assignment]
+
+
+_handles: weakref.WeakValueDictionary[int, EngineHandle] = weakref.WeakValueDictionary()
+
+
+def _after_fork_in_child() -> None:
+    # Another thread may have been making an engine, and its lock would stay taken here for ever.
+    for handle in list(_handles.values()):
+        handle._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -45,6 +45,22 @@ def available_memory() -> int | None:
     return None
 
 
+_windows: dict[tuple[object, ...], int] = {}
+
+
+def window_for(header: GGUFHeader, asked: int | None, *, type_k: str = "f16", type_v: str = "f16") -> int:
+    """Give what `choose_window` gives, and where it was left to choose, the same for a file as long as this runs.
+
+    Free memory changes, with the first object on a file above all; only equal windows let objects share a context.
+    """
+    if asked is not None:
+        return choose_window(header, asked, type_k=type_k, type_v=type_v)
+    key = (header.path, header.context_length, type_k, type_v)
+    if key not in _windows:
+        _windows[key] = choose_window(header, None, type_k=type_k, type_v=type_v)
+    return _windows[key]
+
+
 def choose_window(header: GGUFHeader, asked: int | None, *, type_k: str = "f16", type_v: str = "f16") -> int:
     """Choose the context window of a request.
 

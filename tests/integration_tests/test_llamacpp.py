@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import math
@@ -35,6 +36,7 @@ from langchain_localmodels.errors import (
     InvalidRequestError,
     ModelFileError,
 )
+from langchain_localmodels.weights import memory
 from langchain_localmodels.weights.gguf import read_header
 from tests.gguf_files import write_lora
 from tests.models import write_llama
@@ -120,13 +122,41 @@ def test_close_ends_the_thread():
     assert not any(entry.thread._thread is thread for entry in pool._entries.values())
 
 
-def test_a_collected_object_lets_go(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("used", [False, True])
+def test_a_collected_object_lets_go(used: bool, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pool, "_LINGER", 0.0)
     llm = make_llm(n_ctx=301)
     thread = scheduler_of(llm)._thread
+    if used:
+        llm.invoke("Hello", max_tokens=1)
+        llm.batch(["Hello", "Hi"], max_tokens=1)
     del llm
+    gc.collect()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_objects_share_a_context_though_memory_is_less_for_the_second(monkeypatch: pytest.MonkeyPatch):
+    free = [100_000_000, 1_000_000]
+    monkeypatch.setattr(memory, "available_memory", lambda: free.pop(0) if len(free) > 1 else free[0])
+    monkeypatch.setattr(memory, "_windows", {})
+    with make_llm() as first, make_chat() as second:
+        assert scheduler_of(first) is scheduler_of(second)
+        assert second.profile["max_input_tokens"] == second.engine.capabilities().context_window
+
+
+def test_a_file_that_is_gone_does_no_harm_to_what_is_loaded(tmp_path: Path):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(Path(model_path).read_bytes())
+    with make_llm(model_path=path) as llm:
+        want = llm.invoke(PROMPT)
+        path.unlink()
+        assert llm.invoke(PROMPT) == want
+
+
+def test_a_model_that_gives_no_numbers_is_an_error():
+    with make_llm(rope_freq_scale=3e38) as llm, pytest.raises(EngineError, match="no numbers"):
+        llm.invoke(PROMPT)
 
 
 def test_requests_are_computed_together(batches: list[dict[int, int]]):
@@ -530,6 +560,23 @@ def test_a_lora_adapter(tmp_path: Path):
         assert scheduler_of(adapted).model() is scheduler_of(plain).model()  # the weights are shared all the same
     with make_llm(lora_path=path, lora_scale=0.0, max_tokens=20) as off:
         assert off.invoke(PROMPT) == want
+
+
+def test_adapters_go_with_their_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The weights, which others use longer, would keep them."""
+    freed: list[object] = []
+    free = library.lib.llama_adapter_lora_free
+    monkeypatch.setattr(library.lib, "llama_adapter_lora_free", lambda adapter: freed.append(free(adapter)))
+    path = tmp_path / "lora.gguf"
+    width = read_header(model_path).embedding_length or 0
+    write_lora(path, tensor="blk.0.attn_output.weight", inputs=width, outputs=width, value=0.3)
+    with make_llm() as base:
+        want = base.invoke(PROMPT)
+        for number in range(3):
+            with make_llm(lora_path=path) as adapted:
+                adapted.load()
+            assert len(freed) == number + 1
+        assert base.invoke(PROMPT) == want
 
 
 def test_what_is_no_lora_adapter(tmp_path: Path):

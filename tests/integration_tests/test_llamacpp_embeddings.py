@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import pickle
 import threading
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 from langchain_localmodels import LlamaCpp, LlamaCppEmbeddings
 from langchain_localmodels.demo import embedding_model_path, model_path
 from langchain_localmodels.engines.base import EmbeddingRequest
+from langchain_localmodels.engines.llamacpp import config, pool
 from langchain_localmodels.engines.llamacpp.binding.context import Batch, Context
 from langchain_localmodels.errors import (
     EngineClosedError,
@@ -174,6 +176,28 @@ def test_copies_and_pickles_embed_alike():
     embeddings.close()
     assert embeddings.embed_query("Hello") == want, "it opens again"
     embeddings.close()
+
+
+def test_a_collected_object_lets_go(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pool, "_LINGER", 0.0)
+    embeddings = make(n_ctx=77)
+    embeddings.embed_query("Hello")
+    thread = embeddings.engine._hold.thread()._thread  # type: ignore[attr-defined]
+    del embeddings
+    gc.collect()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_model_that_also_writes_gets_a_window_that_memory_allows(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(config, "available_memory", lambda: 2 * 8 * 1024 * 300)  # scores of 1024 tokens, 300 times
+    with make(model_path=model_path) as embeddings:
+        assert embeddings.engine.capabilities().context_window == 300
+        assert embeddings.embed_query("Hello")
+    with make(model_path=model_path, n_ctx=301) as embeddings, pytest.raises(InvalidRequestError, match="memory"):
+        embeddings.embed_query("Hello")
+    with make() as embeddings:
+        assert embeddings.engine.capabilities().context_window == 512
 
 
 def test_close_ends_the_thread_and_what_runs():

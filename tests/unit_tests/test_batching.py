@@ -92,6 +92,8 @@ class FakeContext:
         assert 0 < batch.count <= self.n_batch
         if self.failures:
             self.failures -= 1
+            for _, _, sequence, _ in batch.entries[: batch.count // 2]:  # it came half-way
+                self.held[sequence].append(SimpleNamespace(token=-1))
             raise EngineError("failed to decode")
         if self.used() + batch.count > self.cells:
             return 1
@@ -395,7 +397,7 @@ def test_a_common_beginning_is_computed_once_and_counts_once():
 
 
 def test_a_common_beginning_that_comes_at_once_is_read_by_one_for_all():
-    batcher, context, _ = make(n_parallel=4, chunk=16)
+    batcher, context, _ = make(n_parallel=5, chunk=16)
     rules = [i % VOCABULARY for i in range(100)]
     alike = [FakeJob([*rules, n, n, n], 10, n) for n in range(4)]
     other = FakeJob([49, 48, 47], 2, 4)
@@ -409,6 +411,17 @@ def test_a_common_beginning_that_comes_at_once_is_read_by_one_for_all():
         batcher.step()
         assert context.used() < 100 + 4 * 13 + 3 * 8 + 5
     assert all(job.reused >= 100 - 8 for job in alike[1:])
+
+
+def test_who_waits_for_a_beginning_keeps_a_slot():
+    batcher, _, _ = make(n_parallel=2, chunk=16)
+    rules = [i % VOCABULARY for i in range(100)]
+    reader, waiting, late = FakeJob([*rules, 1], 500, 0), FakeJob([*rules, 2], 3, 1), FakeJob([49, 48], 500, 2)
+    for job in (reader, waiting, late):
+        batcher.add(job)  # type: ignore[arg-type]
+    for _ in range(15):
+        batcher.step()
+    assert waiting.finished
 
 
 def test_who_waits_for_a_beginning_goes_on_when_its_reader_is_gone():

@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import os
 import pickle
 import threading
 import warnings
@@ -522,3 +523,25 @@ def test_token_counts_are_estimated_without_one(cls):
 def test_a_tokenizer_of_the_users(cls):
     llm = cls(tokenizer=False, custom_get_token_ids=lambda text: list(range(len(text))))
     assert llm.get_num_tokens("abc") == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_while_an_engine_is_being_made_leaves_no_lock_behind(cls):
+    model = cls()
+    begun, go_on = threading.Event(), threading.Event()
+    make = model._handle.get
+
+    def slow():
+        begun.set()
+        go_on.wait(10)
+        return object()
+
+    thread = threading.Thread(target=make, args=(slow,))
+    thread.start()
+    begun.wait(10)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if model._handle._lock.acquire(timeout=5) else 1)
+    go_on.set()
+    thread.join(10)
+    assert os.waitpid(child, 0)[1] == 0

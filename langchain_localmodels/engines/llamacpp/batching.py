@@ -91,11 +91,12 @@ class Batcher:
     # --- who works --------------------------------------------------------------------------------------------------
 
     def _drop_closed(self) -> None:
-        if any(job.stream.closed for job in self._waiting):
-            for job in self._waiting:
-                if job.stream.closed:
-                    job.drop()
-            self._waiting = deque(job for job in self._waiting if not job.stream.closed)
+        for _ in range(len(self._waiting)):
+            job = self._waiting.popleft()
+            if job.stream.closed:
+                job.drop()
+            else:
+                self._waiting.append(job)
         for slot in list(self._slots.running):
             if slot.job is not None and slot.job.stream.closed:
                 slot.job.drop()
@@ -104,16 +105,20 @@ class Batcher:
     def _admit(self) -> None:
         """Give slots to the requests that came first; one that waits for the beginning of its prompt lets others by."""
         held: list[Job] = []
-        while self._waiting and len(held) < self._slots.count:
-            job = self._waiting[0]
-            if not self._slots.has_room_for(job):
-                break
-            self._waiting.popleft()
-            if self._slots.soon_has_more_for(job):
-                held.append(job)
-            else:
-                self._begin(job)
-        self._waiting.extendleft(reversed(held))
+        try:
+            # Who waits for a beginning keeps a slot free for it.
+            while self._waiting and len(self._slots.running) + len(held) < self._slots.count:
+                job = self._waiting[0]
+                if not self._slots.has_room_for(job):
+                    break
+                is_held = self._slots.soon_has_more_for(job)
+                self._waiting.popleft()
+                if is_held:
+                    held.append(job)
+                else:
+                    self._begin(job)
+        finally:
+            self._waiting.extendleft(reversed(held))
 
     def _begin(self, job: Job) -> None:
         is_new = not job.admitted

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from langchain_localmodels.engines.llamacpp.binding.context import ContextParams
 from langchain_localmodels.engines.llamacpp.binding.library import has_gpu_support, package_version
 from langchain_localmodels.engines.llamacpp.binding.model import ModelParams
-from langchain_localmodels.weights.gguf import read_header
-from langchain_localmodels.weights.memory import choose_window
+from langchain_localmodels.errors import InvalidRequestError
+from langchain_localmodels.weights.gguf import GGUFHeader, read_header
+from langchain_localmodels.weights.memory import available_memory, choose_window, window_for
 
 _logger = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ _PREFILL_CHUNK = 64
 requests which arrive meanwhile wait, and from some 64 tokens on larger steps do not make a token cheaper."""
 _LONGEST_TEXT = 2048
 """Window of an embedding context that nobody chose: its buffers grow with it, and few models were trained on more."""
+_SHORTEST_TEXT = 64
+_BYTES_PER_SCORE = 4
 _CELL_UNIT = 256  # llama.cpp rounds a context up to this, but clips batches to what was asked for
 
 
@@ -95,7 +98,7 @@ class GenerationConfig:
     def params(self) -> tuple[ModelParams, ContextParams]:
         """Choose what is left open: the window goes by the file and by the memory that is free now."""
         header = read_header(self.weights.path)  # first, since its errors say what to do
-        window = choose_window(header, self.n_ctx, type_k=self.type_k, type_v=self.type_v)
+        window = window_for(header, self.n_ctx, type_k=self.type_k, type_v=self.type_v)
         # llama.cpp aborts when a batch, or what it computes at once, cannot hold a token of every sequence.
         n_batch = max(min(self.n_batch, window), self.n_parallel)
         return self.weights.params(), ContextParams(
@@ -136,6 +139,15 @@ class EmbeddingConfig:
         header = read_header(self.weights.path)
         trained = header.context_length or _LONGEST_TEXT
         window = min(trained, _LONGEST_TEXT) if self.n_ctx is None else choose_window(header, self.n_ctx)
+        most = _most_scored_tokens(header)
+        if most is not None and window > most:
+            if self.n_ctx is not None:
+                raise InvalidRequestError(
+                    f"To embed texts of {window} tokens takes more memory than is free.",
+                    hint=f"Give an `n_ctx` of at most {most}: llama.cpp keeps scores of the whole vocabulary for each "
+                    "token.",
+                )
+            window = most
         # A text is pooled over what is computed at once, so that has to hold the longest one: llama.cpp gives a wrong
         # vector, and no error, where it does not.
         # And llama.cpp aborts where it is no multiple of the number of sequences.
@@ -154,6 +166,18 @@ class EmbeddingConfig:
             embeds=True,
             pooling=self.pooling,
         )
+
+
+def _most_scored_tokens(header: GGUFHeader) -> int | None:
+    """How long a text half of the free memory allows for a model that also writes, as Qwen3's for embeddings do.
+
+    For each token of a text, llama.cpp keeps the scores of the whole vocabulary, which nobody asked for.
+    """
+    memory = available_memory()
+    writes = header.metadata.get(f"{header.architecture}.attention.causal") is not False
+    if memory is None or not writes or "bert" in (header.architecture or ""):
+        return None
+    return max(_SHORTEST_TEXT, memory // 2 // (2 * _BYTES_PER_SCORE * (header.vocab_size or 1)))
 
 
 def _lora(path: str, scale: float) -> tuple[str, tuple[int, int], float]:

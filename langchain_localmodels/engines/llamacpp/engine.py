@@ -146,12 +146,17 @@ class LlamaCppEngine(Engine):
 
     def _with_defaults_of_file(self, sampling: Sampling) -> Sampling:
         """Fill in what the request leaves open and the model's makers recommend in the file."""
-        recommended: dict[str, Any] = {}
+        missing = {name: value for name, value in self._recommended.items() if getattr(sampling, name) is None}
+        return replace(sampling, **missing) if missing else sampling
+
+    @cached_property
+    def _recommended(self) -> dict[str, Any]:
+        found = {}
         for name, (key, kind, least, most) in _RECOMMENDED.items():
             value = self._header.metadata.get(f"general.sampling.{key}")
-            if getattr(sampling, name) is None and isinstance(value, kind) and least <= value <= most:
-                recommended[name] = value
-        return replace(sampling, **recommended) if recommended else sampling
+            if isinstance(value, kind) and least <= value <= most:
+                found[name] = value
+        return found
 
     # --- what it runs on --------------------------------------------------------------------------------------------
 

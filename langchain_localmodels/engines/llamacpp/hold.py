@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -35,6 +36,7 @@ class ThreadHold(Generic[ThreadT]):
         self._make_params = params
         self._verbose = verbose
         self._lock = threading.Lock()
+        _holds[id(self)] = self
         self._thread: ThreadT | None = None
         self._streams: weakref.WeakSet[WorkerStream[Any]] = weakref.WeakSet()
         self._let_go: weakref.finalize[..., ThreadHold[ThreadT]] | None = None
@@ -69,9 +71,9 @@ class ThreadHold(Generic[ThreadT]):
         """
 
         def begin(stream: WorkerStream[ItemT]) -> None:
-            thread = self.thread()
             with self._lock:
-                self._streams.add(stream)
+                self._streams.add(stream)  # before the thread is borrowed: `close` may come at any moment
+            thread = self.thread()
             stream.on_close = thread.nudge
             thread.submit(task(stream))
 
@@ -83,11 +85,24 @@ class ThreadHold(Generic[ThreadT]):
             thread, self._thread = self._thread, None
             let_go, self._let_go = self._let_go, None
             streams = list(self._streams)
-        if thread is None:
-            return
         error = EngineClosedError("The model was closed while the request was running.")
         for stream in streams:
             stream.fail(error)
+        if thread is None:
+            return
         if let_go is not None:
             let_go.detach()
         pool.give_back(thread, at_once=True)
+
+
+_holds: weakref.WeakValueDictionary[int, ThreadHold[Any]] = weakref.WeakValueDictionary()
+
+
+def _after_fork_in_child() -> None:
+    # Whoever held a lock at the fork is not there to let it go.
+    for hold in list(_holds.values()):
+        hold._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

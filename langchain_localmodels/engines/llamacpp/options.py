@@ -108,9 +108,9 @@ class LlamaCppOptions(LlamaCppFileOptions, LocalModelOptions):
         return [*super()._files(), *([self.lora_path] if self.lora_path else [])]
 
     def _profile(self) -> dict[str, Any] | None:
-        from langchain_localmodels.weights.memory import choose_window
+        from langchain_localmodels.weights.memory import window_for
 
-        window = choose_window(self._header, self.n_ctx, type_k=self._key_type, type_v=self._value_type)
+        window = window_for(self._header, self.n_ctx, type_k=self._key_type, type_v=self._value_type)
         return {"max_input_tokens": window}
 
     @property

@@ -105,7 +105,8 @@ def _may_leave(thread: ContextThread[Any]) -> bool:
 
 def _on_end(thread: ContextThread[Any]) -> None:
     with _lock:
-        _alive.discard(thread)
+        if thread.over:
+            _alive.discard(thread)
         entry = _entries.get(_key(thread))
         if entry is not None and entry.thread is thread:
             del _entries[_key(thread)]

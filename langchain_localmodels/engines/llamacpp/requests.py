@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from langchain_localmodels.engines.base import Delta, FinishDelta, FinishReason,
 from langchain_localmodels.engines.llamacpp.binding.model import Model
 from langchain_localmodels.engines.llamacpp.sampling import TokenSampler, logprob_of
 from langchain_localmodels.engines.worker import WorkerStream
+from langchain_localmodels.errors import EngineError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,10 +89,14 @@ class Job:
         """Choose the next token, given the scores of all; gives why the answer ends with it, or `None` when it goes on.
 
         Raises:
-            EngineError: The grammar lets no token stand.
+            EngineError: The grammar lets no token stand, or the model gave no numbers.
         """
         began = time.perf_counter()
         token = self.sampler.choose(logits)
+        if math.isnan(logits[token]):
+            raise EngineError(
+                "The model gave no numbers.", hint="Its file may be damaged, or `rope_freq_base` or `_scale` is off."
+            )
         top = self.plan.top_logprobs
         logprob = None if top is None else logprob_of(logits, token, top, self.model)
         self.sampling_seconds += time.perf_counter() - began

@@ -89,7 +89,8 @@ class Slots:
         if not reading:
             return False
         most = len(job.tokens) - 1
-        soon = max(common_prefix(slot.job.tokens, job.tokens, most) for slot in reading if slot.job)
+        shared = [(common_prefix(slot.job.tokens, job.tokens, most), slot) for slot in reading if slot.job]
+        soon = max((common for common, slot in shared if common > len(slot.tokens)), default=0)
         now = max(self._reusable(slot, job) for slot in self._slots)
         return soon >= _WORTH_WAITING and soon - now > _SMALL_LOSS
 
@@ -138,7 +139,8 @@ class Slots:
         slot.last_used = next(self._clock)
 
     def forget(self, slot: Slot) -> None:
-        """Empty a sequence."""
+        """Empty a sequence, also of what a batch that failed half-way may have left in it."""
+        self._context.cut(slot.sequence, 0)
         self._cut(slot, 0)
 
     def make_room(self) -> bool:

@@ -75,7 +75,8 @@ class ContextThread(ABC, Generic[TaskT]):
         try:
             self._thread.start()
         except BaseException as error:
-            self._error = error
+            # Others may have asked for it too: an interrupt is this caller's alone.
+            self._error = error if isinstance(error, Exception) else EngineClosedError("Loading was interrupted.")
             self._opened.set()
             self._on_end(self)
             self._refuse_rest()
@@ -87,6 +88,11 @@ class ContextThread(ABC, Generic[TaskT]):
     def usable(self) -> bool:
         """Whether it takes requests: not after it was stopped, nor in a process forked off its own."""
         return not self._stopping and self.pid == os.getpid()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it is left to wait for: it ends, or never began."""
+        return threading.current_thread() is self._thread or not self._thread.is_alive()
 
     def submit(self, task: TaskT) -> None:
         """Queue a request."""
@@ -160,15 +166,19 @@ class ContextThread(ABC, Generic[TaskT]):
         finally:
             self._opened.set()
             self._on_end(self)
-            self._refuse_rest()
-            if self._context is not None:
-                self._context.free()
-                weights.give_back(self._model_params)
+            try:
+                self._refuse_rest()
+            finally:
+                if self._context is not None:
+                    self._context.free()
+                    weights.give_back(self._model_params)
 
     def _load(self) -> None:
         model = weights.borrow(self._model_params, verbose=self._verbose)
         try:
             self._check(model)
+            if self._stopping:
+                raise self._end_error()
             context = Context(model, self._context_params, verbose=self._verbose)
         except BaseException:
             weights.give_back(self._model_params)
@@ -188,13 +198,24 @@ class ContextThread(ABC, Generic[TaskT]):
                 if self._stopping:
                     return
                 arrivals, self._inbox = self._inbox, deque()
-            for task in arrivals:
-                if not task.stream.closed:
-                    self._accept(task)
+            self._accept_all(arrivals)
             if self._has_work():
                 self._work()
             elif self._left_alone():
                 return
+
+    def _accept_all(self, tasks: deque[TaskT]) -> None:
+        # In a function of its own, whose variables end with it: what the waiting thread holds on to, it would keep
+        # from being collected, and with a request the engine that it belongs to.
+        while tasks:
+            task = tasks.popleft()
+            try:
+                if not task.stream.closed:
+                    self._accept(task)
+            except BaseException:
+                with self._news:
+                    self._inbox.extendleft(reversed([task, *tasks]))
+                raise
 
     def _patience(self) -> float | None:
         leave_at = self.leave_at

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langchain_localmodels.engines.llamacpp.binding.library import latest_troubles, lib, library_log, np, said
 from langchain_localmodels.engines.llamacpp.binding.model import Model
@@ -21,6 +22,7 @@ KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_
 POOLINGS = {"mean": 1, "cls": 2, "last": 3}
 """Ways to make one vector of many, with llama.cpp's numbers (`enum llama_pooling_type`)."""
 _NO_POOLING, _MODELS_OWN_POOLING, _RANK = 0, -1, 4
+_adapters_lock = threading.Lock()  # a model keeps a list of its adapters, and contexts of several threads change it
 MAX_SEQUENCES = 256
 """Most sequences of one context (`llama_max_parallel_sequences`)."""
 
@@ -146,7 +148,7 @@ class Context:
                     f"llama.cpp cannot make a context of {params.cells} tokens.{said(troubles)}",
                     hint="Give a smaller `n_ctx`; a quantized KV cache needs flash attention and fitting head sizes.",
                 )
-        self._adapters: list[object] = []
+        self._adapters: list[Any] = []
         self._vector_length: int = lib.llama_model_n_embd_out(model._model)
         try:
             if params.embeds and lib.llama_pooling_type(self._context) == _RANK:
@@ -171,7 +173,7 @@ class Context:
     def _add_adapters(self, model: Model) -> None:
         lora = self.params.lora
         for path, _, _ in lora:
-            with library_log(show=False) as troubles:
+            with library_log(show=False) as troubles, _adapters_lock:
                 adapter = lib.llama_adapter_lora_init(model._model, os.fsencode(path))
             if not adapter:
                 raise ModelFileError(
@@ -271,4 +273,8 @@ class Context:
         """Free it; no decode may be running."""
         context, self._context = self._context, None
         if context:
-            lib.llama_free(context)  # its adapters go with the model
+            lib.llama_free(context)
+            # The model would keep them until it is freed itself, and others may use it for long.
+            with _adapters_lock:
+                while self._adapters:
+                    lib.llama_adapter_lora_free(self._adapters.pop())
