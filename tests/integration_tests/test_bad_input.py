@@ -22,6 +22,7 @@ from langchain_localmodels.errors import (
     ModelFileNotFoundError,
     PromptTooLongError,
 )
+from langchain_localmodels.weights.gguf import read_header
 
 PROMPT = "The first man on the moon was ..."
 GOOD = Path(model_path).read_bytes()
@@ -114,17 +115,20 @@ def test_a_file_without_a_vocabulary(tmp_path: Path):
 
 @pytest.mark.parametrize(("key", "value"), [("temp", -3.0), ("temp", float("nan")), ("top_p", 5.0)])
 def test_odd_recommendations_of_a_file_are_not_followed(key: str, value: float):
-    with LlamaCpp(model_path=model_path, n_threads=1, max_tokens=3) as llm:
-        engine = llm.engine
-        header = engine._header  # type: ignore[attr-defined]
-        odd = dataclasses.replace(header, metadata={**header.metadata, f"general.sampling.{key}": value})
+    header = read_header(model_path)
+
+    def filled(sampling: Sampling, **recommended: float) -> Sampling:
+        told = {f"general.sampling.{name}": number for name, number in recommended.items()}
+        engine = LlamaCpp(model_path=model_path).engine
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(type(engine), "_header", property(lambda _: odd))
-            assert engine._with_defaults_of_file(Sampling()) == Sampling()  # type: ignore[attr-defined]
-            fine = dataclasses.replace(header, metadata={**header.metadata, "general.sampling.top_k": 7})
-            patch.setattr(type(engine), "_header", property(lambda _: fine))
-            assert engine._with_defaults_of_file(Sampling()).top_k == 7  # type: ignore[attr-defined]
-            assert engine._with_defaults_of_file(Sampling(top_k=3)).top_k == 3  # type: ignore[attr-defined]
+            changed = dataclasses.replace(header, metadata={**header.metadata, **told})
+            patch.setattr(type(engine), "_header", property(lambda _: changed))
+            found: Sampling = engine._with_defaults_of_file(sampling)  # type: ignore[attr-defined]
+            return found
+
+    assert filled(Sampling(), **{key: value}) == Sampling()
+    assert filled(Sampling(), top_k=7).top_k == 7
+    assert filled(Sampling(top_k=3), top_k=7).top_k == 3
 
 
 def test_a_file_that_vanishes_after_construction(tmp_path: Path):
