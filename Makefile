@@ -43,7 +43,7 @@ unit_tests: $(STAMP)  ## run the tests that need no engine
 integration_tests: $(SERVER)  ## run the tests that need a real engine
 	$(BIN)/python -m pytest tests/integration_tests
 
-benchmark: $(SERVER)  ## measure, on an idle machine, and write the results into docs/: about half an hour on two cores
+benchmark: $(SERVER)  ## measure, on an idle machine, and write the results into docs/: about 45 minutes on two cores
 	@scripts/with_heartbeat $(BIN)/python -m pip install -q --group benchmark
 	@mkdir -p build
 	$(BIN)/python tests/benchmarks/import_time.py

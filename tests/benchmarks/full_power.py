@@ -1,7 +1,7 @@
 """llama.cpp at full power: this package's `LlamaCpp` beside a bare loop, langchain-community and llama-server.
 
 Run `python tests/benchmarks/full_power.py` from the root of the repository, on a machine that does nothing else; it
-takes about a quarter of an hour on two cores. Every round runs each side once, in another order, so that a busy moment
+takes about 45 minutes on two cores. Every round runs each side once, in another order, so that a busy moment
 meets all of them alike. Sides that are not installed are left out, and that is said.
 
 What is measured, and how fair it is, is told in docs/benchmarks.md, whose table report.py writes.
