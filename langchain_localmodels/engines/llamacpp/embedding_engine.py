@@ -20,7 +20,7 @@ class LlamaCppEmbeddingEngine(Engine):
 
     def embed(self, request: EmbeddingRequest) -> WorkerStream[VectorDelta]:
         """See `Engine.embed`."""
-        return self._hold.stream(lambda stream: EmbeddingTask(stream, request), timeout=request.timeout, eager=False)
+        return self._hold.stream(lambda stream: EmbeddingTask(stream, request), timeout=request.timeout)
 
     def capabilities(self) -> Capabilities:
         """See `Engine.capabilities`. Reads the file's header only."""

@@ -126,11 +126,11 @@ class Job:
             reason = "tool_calls"
         usage = Usage(len(self.plan.prompt), self.generated, self.reused)
         timings = self._timings()
+        if self.plan.verbose:  # before the end, which a reader may see at once
+            sys.stderr.write(_report(usage, timings, self.sampling_seconds))
         self.stream.put([FinishDelta(reason, usage, timings, self.plan.model_name)])
         self.stream.end()
         self.sampler.free()
-        if self.plan.verbose:
-            sys.stderr.write(_report(usage, timings, self.sampling_seconds))
 
     def drop(self) -> None:
         """Let go: nobody wants the answer any more."""
