@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from langchain_localmodels.demo.embedding_data import Pair, training_pairs
 from langchain_localmodels.demo.embedding_network import Bert, BertShape
+from langchain_localmodels.demo.export import write_weights
 from langchain_localmodels.demo.network import Muon
 from langchain_localmodels.demo.vocabulary import WORDS, Vocabulary
 
@@ -234,19 +235,8 @@ def write(network: Bert, tokenizer: Tokenizer, path: Path) -> None:
     writer.add_vocab_size(shape.vocabulary)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
     _write_tokenizer(writer, tokenizer)
-    weights: dict[str, Tensor] = network.state_dict()
-    for name, weight in weights.items():
-        array = weight.detach().float().numpy()
-        # llama.cpp adds a row of the token types to the input, and can add no quantized row.
-        if array.ndim == 1 or name.startswith("token_types"):
-            writer.add_tensor(name, array)
-        else:
-            kind = gguf.GGMLQuantizationType.Q8_0
-            writer.add_tensor(name, gguf.quants.quantize(array, kind), raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    # llama.cpp adds a row of the token types to the input, and can add no quantized row.
+    write_weights(writer, network.state_dict(), whole="token_types")
 
 
 def main(arguments: list[str] | None = None) -> None:

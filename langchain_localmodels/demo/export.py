@@ -61,10 +61,20 @@ def write(network: Network, tokenizer: Tokenizer, path: Path) -> None:
     writer.add_vocab_size(shape.vocabulary)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
     _write_tokenizer(writer, tokenizer)
-    weights: dict[str, Tensor] = network.state_dict()
+    write_weights(writer, network.state_dict())
+
+
+def write_weights(writer: gguf.GGUFWriter, weights: dict[str, Tensor], *, whole: str | None = None) -> None:
+    """Add the weights, matrices in Q8_0, and write the file.
+
+    Args:
+        writer: With all else added.
+        weights: By the names that the engines know.
+        whole: Beginning of the name of matrices that are not quantized.
+    """
     for name, weight in weights.items():
         array = weight.detach().float().numpy()
-        if array.ndim == 1:
+        if array.ndim == 1 or (whole is not None and name.startswith(whole)):
             writer.add_tensor(name, array)
         else:
             kind = gguf.GGMLQuantizationType.Q8_0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from langchain_localmodels.dialects.gbnf_parser import Alternatives, Item, Parser, Rule
+from langchain_localmodels.dialects.gbnf_parser import Alternatives, Item, Parser, Rule, may_be_empty
 from langchain_localmodels.dialects.gbnf_tokens import (
     rule_with_negated_token_after_characters,
     token_after_its_own_beginning,
@@ -68,7 +68,7 @@ def check_grammar(gbnf: str) -> None:
                 )
     nullable = _nullable_rules(rules)
     for item, most, position in parser.repeated:
-        if most > MAX_NULLABLE_REPETITION and _may_be_empty(item, nullable):
+        if most > MAX_NULLABLE_REPETITION and may_be_empty(item, nullable):
             raise InvalidRequestError(
                 f"Line {parser.line(position)} of the grammar repeats something that may be empty {most} times; "
                 f"{MAX_NULLABLE_REPETITION} are allowed.",
@@ -98,17 +98,6 @@ def _check_tokens(rules: dict[str, Rule], nullable: set[str]) -> None:
         )
 
 
-def _may_be_empty(what: Alternatives | str | None, nullable: set[str]) -> bool:
-    if what is None:
-        return False
-    if isinstance(what, str):
-        return what in nullable
-    return any(
-        all(item.optional or _may_be_empty(item.what, nullable) for item in sequence.items)
-        for sequence in what.sequences
-    )
-
-
 def _nullable_rules(rules: dict[str, Rule]) -> set[str]:
     users: dict[str, set[str]] = {}
     for name, rule in rules.items():
@@ -118,7 +107,7 @@ def _nullable_rules(rules: dict[str, Rule]) -> set[str]:
     waiting = list(rules)
     while waiting:
         name = waiting.pop()
-        if name not in nullable and _may_be_empty(rules[name].body, nullable):
+        if name not in nullable and may_be_empty(rules[name].body, nullable):
             nullable.add(name)
             waiting.extend(users.get(name, ()))
     return nullable
@@ -133,7 +122,7 @@ def _first_names(body: Alternatives, nullable: set[str]) -> set[str]:
                 names.add(item.what)
             elif item.what is not None:
                 names |= _first_names(item.what, nullable)
-            if not item.optional and not _may_be_empty(item.what, nullable):
+            if not item.optional and not may_be_empty(item.what, nullable):
                 break
     return names
 

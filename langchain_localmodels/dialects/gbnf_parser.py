@@ -239,3 +239,15 @@ _END = _End()
 
 def _number(digits: str) -> int:
     return int(digits) if len(digits) < 10 else MAX_REPETITION + 1
+
+
+def may_be_empty(what: Alternatives | str | None, nullable: set[str]) -> bool:
+    """Whether alternatives, a rule or (`None`) what takes characters match no text; `nullable` names such rules."""
+    if what is None:
+        return False
+    if isinstance(what, str):
+        return what in nullable
+    return any(
+        all(item.optional or may_be_empty(item.what, nullable) for item in sequence.items)
+        for sequence in what.sequences
+    )

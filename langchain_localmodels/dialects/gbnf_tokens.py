@@ -11,7 +11,7 @@ from functools import reduce
 from operator import or_
 
 from langchain_localmodels.dialects.gbnf_characters import places
-from langchain_localmodels.dialects.gbnf_parser import Alternatives, Item, Rule, Sequence
+from langchain_localmodels.dialects.gbnf_parser import Alternatives, Item, Rule, Sequence, may_be_empty
 
 
 def rule_with_negated_token_after_characters(rules: dict[str, Rule], nullable: set[str]) -> str | None:
@@ -58,7 +58,7 @@ class _Search:
         for item in items:
             if test(item):
                 return True
-            if not item.optional and not self._may_be_empty(item):
+            if not item.optional and not may_be_empty(item.what, self._nullable):
                 return False
         return False
 
@@ -71,13 +71,6 @@ class _Search:
         if item.what is None:
             return item.character
         return item.what in self._ends if isinstance(item.what, str) else self.ends(item.what)
-
-    def _may_be_empty(self, item: Item) -> bool:
-        if item.what is None:
-            return False
-        if isinstance(item.what, str):
-            return item.what in self._nullable
-        return any(all(i.optional or self._may_be_empty(i) for i in s.items) for s in item.what.sequences)
 
 
 # --- <name>, whose text is known --------------------------------------------------------------------------------------

@@ -1,10 +1,13 @@
-"""What the tests of Ollama share: the double as the server that is found, and both classes on it."""
+"""What several files share: the Ollama double as the server that is found, both classes on it, a faulty llama.cpp."""
 
 from __future__ import annotations
+
+import threading
 
 import pytest
 
 from langchain_localmodels import ChatOllama, OllamaLLM
+from langchain_localmodels.errors import EngineError
 from tests.doubles.ollama_server import OllamaDouble
 
 
@@ -19,3 +22,21 @@ def server(monkeypatch):
 @pytest.fixture(params=[OllamaLLM, ChatOllama])
 def model(request, server):
     return request.param(model="llama3.1:8b")
+
+
+@pytest.fixture
+def fail_next_decode(monkeypatch):
+    """Makes the next computation of llama.cpp fail, and no other, once it is called."""
+    from langchain_localmodels.engines.llamacpp.binding.context import Context
+
+    decode = Context.decode
+    fail = threading.Event()
+
+    def failing(self, batch):
+        if fail.is_set():
+            fail.clear()
+            raise EngineError("llama.cpp failed to decode (code -3).")
+        return decode(self, batch)
+
+    monkeypatch.setattr(Context, "decode", failing)
+    return fail.set

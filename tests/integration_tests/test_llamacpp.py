@@ -12,8 +12,8 @@ import re
 import subprocess
 import sys
 import textwrap
-import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -737,20 +737,10 @@ def test_without_llama_cpp_python_the_extra_is_named():
     assert done.returncode == 0, done.stderr
 
 
-def test_a_failing_decode_fails_its_requests_and_no_others(monkeypatch: pytest.MonkeyPatch):
+def test_a_failing_decode_fails_its_requests_and_no_others(fail_next_decode: Callable[[], None]):
     with make_llm() as llm:
         want = llm.invoke(PROMPT)
-        decode = Context.decode
-        fail = threading.Event()
-        fail.set()
-
-        def failing(self: Context, batch: Batch) -> int:
-            if fail.is_set():
-                fail.clear()
-                raise EngineError("llama.cpp failed to decode (code -3).")
-            return decode(self, batch)
-
-        monkeypatch.setattr(Context, "decode", failing)
+        fail_next_decode()
         with pytest.raises(EngineError, match="code -3"):
             llm.invoke(PROMPT)
         assert llm.invoke(PROMPT) == want

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import math
 import pickle
-import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -297,20 +297,10 @@ def test_fields_of_old_code_are_accepted_and_misspelt_ones_told():
         make(temperature=0)
 
 
-def test_a_failing_decode_fails_its_request_and_no_other(monkeypatch: pytest.MonkeyPatch):
+def test_a_failing_decode_fails_its_request_and_no_other(fail_next_decode: Callable[[], None]):
     with make() as embeddings:
         want = embeddings.embed_query("Hello")
-        decode = Context.decode
-        fail = threading.Event()
-        fail.set()
-
-        def failing(self: Context, batch: Batch) -> int:
-            if fail.is_set():
-                fail.clear()
-                raise EngineError("llama.cpp failed to decode (code -3).")
-            return decode(self, batch)
-
-        monkeypatch.setattr(Context, "decode", failing)
+        fail_next_decode()
         with pytest.raises(EngineError, match="code -3"):
             embeddings.embed_query("Hello")
         assert embeddings.embed_query("Hello") == want

@@ -66,18 +66,24 @@ class Embedder(ContextThread[EmbeddingTask]):
         return bool(self._jobs)
 
     def _work(self) -> None:
+        self._drop_closed()
+        if entries := self._fill_batch():
+            self._compute(entries)
+        self._drop_closed()
+
+    def _drop_closed(self) -> None:
         self._jobs = deque(job for job in self._jobs if not job.stream.closed)
+
+    def _compute(self, entries: list[tuple[_Job, int]]) -> None:
         _, context = self._ready
         context.clear()
-        entries = self._fill_batch()
-        if not entries:
-            return
         try:
             code = context.decode(self._batch)
             if code == 1:
                 raise EngineError("The KV cache has no room for the texts of one batch.")
         except EngineError as error:
-            self._fail(entries, error)
+            for job, _ in entries:
+                job.stream.fail(error)
             return
         if code == 0:
             self._give(entries)
@@ -95,7 +101,6 @@ class Embedder(ContextThread[EmbeddingTask]):
                     job.tokens = self._tokenize(model, context, job)
             except BaseException as error:  # noqa: BLE001 - it belongs to the reader of this one stream
                 job.stream.fail(error)
-                self._jobs.remove(job)
                 continue
             if self._batch.count + len(job.tokens) > self._batch.size:
                 break
@@ -140,12 +145,6 @@ class Embedder(ContextThread[EmbeddingTask]):
             if not job.missing:
                 job.stream.end()
         wake({id(job): job.stream for job, _ in entries}.values())
-        self._jobs = deque(job for job in self._jobs if not job.stream.closed)
-
-    def _fail(self, entries: list[tuple[_Job, int]], error: BaseException) -> None:
-        for job, _ in entries:
-            job.stream.fail(error)
-        self._jobs = deque(job for job in self._jobs if not job.stream.closed)
 
     def _end(self, error: BaseException) -> None:
         for job in getattr(self, "_jobs", ()):
