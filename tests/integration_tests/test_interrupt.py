@@ -18,6 +18,8 @@ import asyncio, os, signal, sys, threading, time
 from contextlib import closing
 from langchain_localmodels import LlamaCpp
 
+# What a shell starts in the background ignores it, and hands that on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 llm = LlamaCpp(model_path=sys.argv[1], temperature=0, n_threads=1, n_ctx=8192, n_parallel=4)
 llm.load()
 short = "The first man"
