@@ -74,6 +74,9 @@ class SyncDriver:
             return function(argument)
         if self._helper is None:
             self._helper = ThreadPoolExecutor(1, thread_name_prefix="localmodels-batch")
+            # Starts its thread. Interrupted meanwhile, the executor loses track of it, and begins another one for the
+            # next work: had this one work already, both would run the loop.
+            self._helper.submit(_loop_runs_here)
         running = self._helper.submit(copy_context().run, function, argument)
         try:
             return running.result()

@@ -705,6 +705,8 @@ def test_ctrl_c_stops_and_leaves_the_model_usable():
     done = run_script("""
         import os, signal, threading
         from langchain_localmodels import LlamaCpp
+        # What a shell starts in the background ignores it, and hands that on.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         llm = LlamaCpp(model_path=model_path, n_threads=1, max_tokens=1900, **WILD)
         llm.load()
         threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()

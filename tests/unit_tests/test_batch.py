@@ -529,6 +529,32 @@ def test_ctrl_c_ends_all(make, how, notebook, log):
     assert [run[-1] for run in heard.runs()] == ["error CancelledError"] * 2
 
 
+@pytest.mark.parametrize("how", ["batch", "batch_as_completed"])
+def test_ctrl_c_while_the_helper_thread_starts(make, how, log, monkeypatch):
+    """The executor then forgets a thread that runs, and starts another one."""
+    start, count = threading.Thread.start, []
+
+    def interrupted(thread):
+        start(thread)
+        if thread.name.startswith("localmodels-batch") and not count:
+            count.append(thread)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    model = make({"1": FOR_EVER, "2": FOR_EVER}, meet=2)
+
+    async def cell():
+        return ask(model, how, ["1", "2"], {})
+
+    loop = asyncio.new_event_loop()
+    with contextlib.closing(loop), pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(cell())
+    assert all(stream.closed.is_set() for stream in log.streams)
+    (forgotten,) = count
+    forgotten.join(5)
+    assert not forgotten.is_alive()
+
+
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("handler", [Recorder, AsyncRecorder])
