@@ -213,10 +213,10 @@ def test_errors_tell_the_line():
 )
 def test_checking_takes_no_long_time(grammar: str):
     """It runs on the thread that generates for everybody."""
-    began = time.perf_counter()
+    began = time.process_time()
     with contextlib.suppress(InvalidRequestError):
         check_grammar(grammar)
-    assert time.perf_counter() - began < 1.5
+    assert time.process_time() - began < 1.5
 
 
 PIECES = [

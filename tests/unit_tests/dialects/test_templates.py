@@ -439,10 +439,10 @@ DOUBLED = "{%% set n = namespace(x='xx') %%}{%% for i in range(60) %%}{%% set n.
     ],
 )
 def test_runaways_end_soon(source) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(ChatTemplateError, match="uses more than it may"):
         ChatTemplate(source).render([user("Hi")])
-    assert time.perf_counter() - begin < 12
+    assert time.process_time() - begin < 12
 
 
 @pytest.mark.parametrize(

@@ -220,10 +220,10 @@ def test_large_vocabulary_is_fast(write) -> None:
     tokens = entry("tokenizer.ggml.tokens", ARR, [f"tok{i}" for i in range(150_000)], STR)
     merges = entry("tokenizer.ggml.merges", ARR, [f"a{i} b" for i in range(150_000)], STR)
     path = write(gguf([tokens, merges, entry("tokenizer.ggml.eos_token_id", U32, 149_999)]))
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert read_header(path).eos_token == "tok149999"
     # 25 ms on an idle machine.
-    assert time.perf_counter() - begin < 0.5
+    assert time.process_time() - begin < 0.5
 
 
 # --- not a model file ---------------------------------------------------------------------------------------------
@@ -392,10 +392,10 @@ def test_quantization_by_most_bytes(write) -> None:
     ],
 )
 def test_absurd_numbers(write, content) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(ModelFileError):
         read_header(write(content))
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
