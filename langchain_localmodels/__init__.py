@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from langchain_localmodels.engines.ollama.chat_models import ChatOllama
     from langchain_localmodels.engines.ollama.llms import OllamaLLM
     from langchain_localmodels.engines.ollama.llms import OllamaLLM as Ollama
+    from langchain_localmodels.factory import init_local_chat_model, init_local_embeddings, init_local_llm
     from langchain_localmodels.llms import LocalLLM
     from langchain_localmodels.prompts import ConditionalPromptSelector, is_chat_model, is_llm
 
@@ -43,6 +44,9 @@ __all__ = [
     "Ollama",
     "OllamaLLM",
     "__version__",
+    "init_local_chat_model",
+    "init_local_embeddings",
+    "init_local_llm",
     "is_chat_model",
     "is_llm",
 ]
@@ -52,6 +56,9 @@ _MODULES = {
     "LocalChatModel": "chat_models",
     "LocalEmbeddings": "embeddings",
     "LocalLLM": "llms",
+    "init_local_chat_model": "factory",
+    "init_local_embeddings": "factory",
+    "init_local_llm": "factory",
     "is_chat_model": "prompts",
     "is_llm": "prompts",
 }

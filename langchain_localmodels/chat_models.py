@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -23,15 +23,20 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_localmodels._lazy import find_class
 from langchain_localmodels.chunks import Answer
+from langchain_localmodels.dialects.instructions import explain_schema
 from langchain_localmodels.dialects.messages import to_tools, to_turns
-from langchain_localmodels.engines.base import ChatRequest, DeltaStream, Image, ToolChoice, Turn
-from langchain_localmodels.errors import InvalidRequestError, UnsupportedFeatureError
+from langchain_localmodels.engines.base import ChatRequest, DeltaStream, Image, JsonOutput, Turn
+from langchain_localmodels.errors import ChatTemplateError, InvalidRequestError
 from langchain_localmodels.faces import LocalLanguageModel, ManyAtOnce
+from langchain_localmodels.identity import FoundProfile
+from langchain_localmodels.tool_choice import chat, read_tool_choice
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
 _TOKENS_AROUND_A_MESSAGE = 4
+_TOKENS_OF_AN_IMAGE = 1000
+"""Vision models make some 250 to 2000 tokens of an image; how many, only the engine knows."""
 
 
 class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
@@ -63,9 +68,9 @@ class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        answer = Answer(self._engine_name)
         tell = self._reports_tokens(run_manager, kwargs)
-        with closing(self._begin(messages, stop, kwargs, pieces=tell)) as deltas:
+        answer, stream = self._begin(messages, stop, kwargs, pieces=tell)
+        with closing(stream) as deltas:
             for delta in deltas:
                 if not tell or run_manager is None:
                     answer.add(delta)
@@ -81,10 +86,10 @@ class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        answer = Answer(self._engine_name)
         tell = self._reports_tokens(run_manager, kwargs)
         await self._aengine()
-        async with aclosing(self._begin(messages, stop, kwargs, pieces=tell)) as deltas:
+        answer, stream = self._begin(messages, stop, kwargs, pieces=tell)
+        async with aclosing(stream) as deltas:
             async for delta in deltas:
                 if not tell or run_manager is None:
                     answer.add(delta)
@@ -115,8 +120,8 @@ class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        answer = Answer(self._engine_name)
-        with closing(self._begin(messages, stop, kwargs)) as deltas:
+        answer, stream = self._begin(messages, stop, kwargs)
+        with closing(stream) as deltas:
             for delta in deltas:
                 for chunk in answer.chat_chunks(delta):
                     if run_manager is not None:
@@ -131,9 +136,9 @@ class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        answer = Answer(self._engine_name)
         await self._aengine()
-        async with aclosing(self._begin(messages, stop, kwargs)) as deltas:
+        answer, stream = self._begin(messages, stop, kwargs)
+        async with aclosing(stream) as deltas:
             async for delta in deltas:
                 for chunk in answer.chat_chunks(delta):
                     if run_manager is not None:
@@ -143,16 +148,22 @@ class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
 
     def _begin(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any], *, pieces: bool = True
-    ) -> DeltaStream:
+    ) -> tuple[Answer, DeltaStream]:
         given = dict(kwargs)
-        tools = [convert_to_openai_tool(tool) for tool in given.pop("tools", None) or ()]
-        choice = self._tool_choice(given.pop("tool_choice", None))
+        strict = bool(given.pop("strict", None))
+        tools = to_tools([convert_to_openai_tool(tool) for tool in given.pop("tools", None) or ()])
+        choice = read_tool_choice(given.pop("tool_choice", None), [tool.name for tool in tools])
+        parallel = given.pop("parallel_tool_calls", None) is not False
         turns = to_turns(messages)
         if not any(_says_something(turn) for turn in turns):
             raise InvalidRequestError("There is nothing to answer: no message has any content.")
         settings = replace(self._settings(stop, given), pieces=pieces)
-        request = ChatRequest(turns, to_tools(tools), choice, settings)
-        return self.engine.chat(request)
+        output = settings.constraint
+        if isinstance(output, JsonOutput) and output.explained and output.schema is not None:
+            turns = explain_schema(turns, output.schema)
+        request = ChatRequest(turns, tools, choice, parallel, settings)
+        answer = Answer(self._engine_name, {tool.name: tool.parameters for tool in tools} if strict else None)
+        return answer, chat(self.engine, request)
 
     # --- tools ------------------------------------------------------------------------------------------------------
 
@@ -161,62 +172,108 @@ class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
         *,
         tool_choice: str | dict[str, Any] | bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """Give the model tools that it may call.
 
         Args:
             tools: Functions, pydantic classes, LangChain tools, or dicts in OpenAI's form.
-            tool_choice: `None` or `"auto"` to leave it to the model, `"none"` to forbid calls.
+            tool_choice: `None` or `"auto"` to leave it to the model, `"none"` to forbid calls, `"any"`, `"required"` or
+                `True` to force one, the name of a tool (or OpenAI's dict with it) to force a call of that one.
+            parallel_tool_calls: Whether an answer may hold several calls; `None` for yes.
+            strict: Whether to check the arguments of every call against the tool's schema: a call that breaks it is
+                then in `invalid_tool_calls`.
             **kwargs: More options for each call, as `bind` takes them.
 
         Raises:
-            UnsupportedFeatureError: If a call is to be forced.
+            InvalidRequestError: `tool_choice` names no tool that is given.
         """
-        self._tool_choice(tool_choice)
-        converted = [convert_to_openai_tool(tool, strict=kwargs.get("strict")) for tool in tools]
-        return self.bind(tools=converted, tool_choice=tool_choice, **kwargs)
+        # Not with core's `strict`, which makes every parameter a required one: OpenAI needs that, and nobody else.
+        converted = [convert_to_openai_tool(tool) for tool in tools]
+        names = [tool.name for tool in to_tools(converted)]
+        read_tool_choice(tool_choice, names)
+        if tool_choice is not None:
+            kwargs["tool_choice"] = tool_choice
+        if parallel_tool_calls is not None:
+            kwargs["parallel_tool_calls"] = parallel_tool_calls
+        if strict is not None:
+            kwargs["strict"] = strict
+        return self.bind(tools=converted, **kwargs)
 
     def with_structured_output(
-        self, schema: dict[str, Any] | type, *, include_raw: bool = False, **kwargs: Any
+        self,
+        schema: dict[str, Any] | type,
+        *,
+        method: Literal["json_schema", "function_calling", "json_mode"] | None = None,
+        include_raw: bool = False,
+        strict: bool | None = None,
+        max_repairs: int = 0,
+        **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """Not there yet.
+        """Give objects in place of messages. What comes out has been checked: an answer that is no such object raises.
+
+        Args:
+            schema: A pydantic class (of version 2 or 1), a TypedDict, a JSON Schema, or any other type that pydantic
+                knows, such as an enum, a union, a dataclass or `list[...]`. Dicts come of TypedDicts and JSON Schemas.
+            method: `json_schema` holds the answer to the schema, `function_calling` forces a call of a tool that has
+                it, `json_mode` only asks for JSON, and the prompt has to say which. `None` takes the first where the
+                engine can be held to a schema, else the second.
+            include_raw: Give `{"raw": message, "parsed": object, "parsing_error": error}`, and raise nothing.
+            strict: Passed on to `bind_tools`; the result is checked in any case.
+            max_repairs: How often to ask again, with what was wrong, when an answer is not such an object.
+            **kwargs: None; unknown names are an error. Options for each call go to `bind` of what this gives.
 
         Raises:
-            UnsupportedFeatureError: Always, in this version.
+            InvalidRequestError: `schema` is no schema, or another argument is wrong.
+            StructuredOutputError: When run: the answer is no such object, or was cut off.
         """
-        raise UnsupportedFeatureError(
-            f"{type(self).__name__} cannot be held to a schema yet.",
-            hint="Say in the prompt which JSON you want, and parse it, for example with PydanticOutputParser; "
-            'where the engine takes it, `format="json"` makes sure that it is JSON.',
-        )
+        from langchain_localmodels.structured.output import structured_output
 
-    def _tool_choice(self, choice: str | dict[str, Any] | bool | None) -> ToolChoice:
-        if choice in (None, False, "auto"):
-            return "auto"
-        if choice == "none":
-            return "none"
-        raise UnsupportedFeatureError(
-            f"{type(self).__name__} cannot be made to call a tool yet: tool_choice={choice!r}.",
-            hint='Leave `tool_choice` out, or give "auto", and say in the prompt that the tool is to be used.',
+        return structured_output(
+            self, schema, method=method, include_raw=include_raw, strict=strict, max_repairs=max_repairs, **kwargs
         )
 
     # --- what else is known of the model ----------------------------------------------------------------------------
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return cast("ModelProfile | None", self._profile())
+        found = self._profile()
+        if found is None:
+            return None
+        # An older langchain-core warns of keys that came later.
+        known = {key: value for key, value in found.items() if key in ModelProfile.__annotations__}
+        return cast("ModelProfile", FoundProfile(known))
 
-    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
-        """Count the tokens of messages, about as many as the model will see.
+    def get_num_tokens_from_messages(self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        """Count the tokens of the prompt that these messages become: its `input_tokens`, if they were sent.
 
-        The texts, calls and tool schemas are counted, and four tokens for what the chat template puts around a message;
-        the exact number of a request that has run is in its `usage_metadata`.
+        The chat template and what it makes of the tools are counted too. It is an estimate where the engine has no
+        tokenizer to offer, with `custom_get_token_ids`, and where the messages are a part of a conversation that the
+        chat template does not take alone: the tokens of texts, calls and tool schemas, 4 around each message, and
+        1000 for an image.
+
+        Args:
+            messages: The messages, in any form that `invoke` takes.
+            tools: What the model may call: functions, pydantic classes, LangChain tools, or dicts in OpenAI's form.
+
+        Raises:
+            UnsupportedContentError: A message holds content that local models do not take.
         """
-        turns = to_turns(messages)
+        turns = to_turns(self._convert_input(messages).to_messages())
+        offered = to_tools([convert_to_openai_tool(tool) for tool in tools or ()])
+        output = self._settings(None, {}).constraint
+        if isinstance(output, JsonOutput) and output.explained and output.schema is not None:
+            turns = explain_schema(turns, output.schema)
+        if messages and self.custom_get_token_ids is None and self.engine.capabilities().tokenizer:
+            with suppress(ChatTemplateError, NotImplementedError):
+                return self.engine.count(turns, offered)
         texts = [turn.text for turn in turns]
         texts += [call.name + call.arguments for turn in turns for call in turn.tool_calls]
-        texts += [json.dumps(convert_to_openai_tool(tool)) for tool in tools or ()]
-        return sum(self.get_num_tokens(text) for text in texts if text) + _TOKENS_AROUND_A_MESSAGE * len(turns)
+        texts += [json.dumps(tool.as_openai()) for tool in offered]
+        images = sum(isinstance(part, Image) for turn in turns for part in turn.parts)
+        around = _TOKENS_AROUND_A_MESSAGE * len(turns) + _TOKENS_OF_AN_IMAGE * images
+        return sum(self.get_num_tokens(text) for text in texts if text) + around
 
 
 def _says_something(turn: Turn) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -34,6 +35,7 @@ from langchain_localmodels.engines.base import (
     Usage,
 )
 from langchain_localmodels.errors import EngineError
+from langchain_localmodels.schema_check import fault_of
 
 _FIRST_CALL = 1000
 _FIRST_INVALID_CALL = 2000
@@ -46,20 +48,33 @@ class _Call:
     index: int
     id: str
     name: str | None
+    schemas: Mapping[str, Mapping[str, Any]] | None = None
     pieces: list[str] = field(default_factory=list)
 
-    def read(self) -> tuple[dict[str, Any] | None, str]:
-        """Give the arguments, or `None` and what is wrong with them."""
+    def read(self, *, cut: bool) -> tuple[dict[str, Any] | None, str]:
+        """Give the arguments, or `None` and what is wrong with them; `cut` tells that the answer was cut off."""
         text = "".join(self.pieces)
+        if cut and not text:
+            return None, "The answer was cut off before the arguments came."
         if not self.name:
             return None, "The call names no tool."
         try:
             arguments = json.loads(text or "{}")
         except ValueError as error:
             return None, f"The arguments are not JSON: {error}"
-        if isinstance(arguments, dict):
-            return arguments, ""
-        return None, "The arguments are not a JSON object."
+        if not isinstance(arguments, dict):
+            return None, "The arguments are not a JSON object."
+        fault = self._breach(arguments)
+        return (None, fault) if fault else (arguments, "")
+
+    def _breach(self, arguments: dict[str, Any]) -> str:
+        if self.schemas is None:
+            return ""
+        schema = self.schemas.get(self.name or "")
+        if schema is None:
+            return f"There is no tool {self.name!r}."
+        fault = fault_of(arguments, schema)
+        return f"The arguments break the tool's schema: {fault}" if fault else ""
 
 
 class Answer:
@@ -67,10 +82,12 @@ class Answer:
 
     Args:
         provider: The engine's name, for the metadata.
+        schemas: JSON Schemas of the arguments of tools, by name, to check calls against; `None` for no check.
     """
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, schemas: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self._provider = provider
+        self._schemas = schemas
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._logprobs: list[TokenLogprob] = []
@@ -142,12 +159,16 @@ class Answer:
             raise EngineError(f"The answer of {self._provider} broke off: its end never came.")
         return self._finish
 
+    @property
+    def _is_cut(self) -> bool:
+        return self.finish.reason == "length"
+
     def chat_generation(self) -> ChatGeneration:
         """The whole answer as a message. Only arguments that are whole and valid JSON make a tool call."""
         tool_calls: list[ToolCall] = []
         invalid = list(self._invalid)
         for call in sorted(self._calls.values(), key=lambda call: call.index):
-            arguments, fault = call.read()
+            arguments, fault = call.read(cut=self._is_cut)
             if arguments is not None:
                 tool_calls.append(tool_call(name=call.name or "", args=arguments, id=call.id))
             else:
@@ -179,7 +200,8 @@ class Answer:
         call = self._calls.get(delta.index)
         first = call is None
         if call is None:
-            call = self._calls[delta.index] = _Call(delta.index, delta.id or f"call_{uuid.uuid4().hex}", delta.name)
+            call_id = delta.id or f"call_{uuid.uuid4().hex}"
+            call = self._calls[delta.index] = _Call(delta.index, call_id, delta.name, self._schemas)
         call.pieces.append(delta.arguments)
         return tool_call_chunk(
             id=call.id if first else None,
@@ -200,7 +222,7 @@ class Answer:
         return [
             tool_call_chunk(args=_spoil("".join(call.pieces)), index=_FIRST_CALL + call.index)
             for call in self._calls.values()
-            if call.read()[0] is None
+            if call.read(cut=self._is_cut)[0] is None
         ]
 
     # --- metadata ---------------------------------------------------------------------------------------------------

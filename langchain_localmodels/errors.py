@@ -11,6 +11,7 @@ LocalModelError                       ModelError
 │   └── ChatTemplateError
 ├── PromptTooLongError                + ContextOverflowError, ValueError
 ├── ModelMissingError                 + ModelNotFoundError
+├── StructuredOutputError             + OutputParserException
 ├── EngineUnreachableError            + ModelConnectionError, ConnectionError
 ├── EngineTimeoutError                + ModelTimeoutError, TimeoutError
 └── EngineError                       + ModelAPIError
@@ -32,6 +33,7 @@ from langchain_core.exceptions import (
     ModelInvalidRequestError,
     ModelNotFoundError,
     ModelTimeoutError,
+    OutputParserException,
 )
 
 
@@ -121,6 +123,42 @@ class PromptTooLongError(LocalModelError, ContextOverflowError, ValueError):
 
 class ModelMissingError(LocalModelError, ModelNotFoundError):
     """A server does not have the model that was asked for."""
+
+
+class StructuredOutputError(LocalModelError, OutputParserException):
+    """An answer is not what was asked for by a schema: cut off, empty, no JSON, or JSON that does not fit.
+
+    `is_retryable` is true unless the answer was cut off, which would happen again.
+
+    Args:
+        message: What is wrong, with the names of the fields that are.
+        llm_output: What the model wrote.
+        finish_reason: Why the answer ended.
+        raw: The whole answer, an `AIMessage`.
+        failures: What was wrong with the answers of earlier tries, where the model was asked to repair them.
+        hint: What the user can do.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        llm_output: str | None = None,
+        finish_reason: str | None = None,
+        raw: object | None = None,
+        failures: tuple[str, ...] = (),
+        hint: str | None = None,
+        response: object | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, response=response)
+        # Core's class appends a link to general advice, where the hint says what to do.
+        self.args = (f"{message}\nHint: {hint}" if hint else message,)
+        self.observation = message
+        self.llm_output = llm_output
+        self.finish_reason = finish_reason
+        self.raw = raw
+        self.failures = failures
+        self.is_retryable = finish_reason != "length"
 
 
 class EngineUnreachableError(LocalModelError, ModelConnectionError, ConnectionError):

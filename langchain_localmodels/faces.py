@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, closing, nullcontext
+from contextlib import AbstractAsyncContextManager, aclosing, closing, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from math import ceil
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar, cast, overload
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseLanguageModel, LangSmithParams, LanguageModelInput
+from langchain_core.outputs import LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import get_config_list
 from pydantic import model_validator
 from typing_extensions import Self
 
 from langchain_localmodels._version import __version__
-from langchain_localmodels.errors import InvalidRequestError, UnsupportedFeatureError
+from langchain_localmodels.errors import InvalidRequestError, LocalModelError, UnsupportedFeatureError
 from langchain_localmodels.event_loop import SyncDriver, run_to_end
+from langchain_localmodels.identity import FoundProfile, call_key, plain, without_secrets
 from langchain_localmodels.options import LocalModelOptions
 from langchain_localmodels.vocabulary import merge_stops
 
@@ -25,6 +29,9 @@ _BYTES_PER_TOKEN = 4
 
 _Output = TypeVar("_Output")
 _Places: TypeAlias = AbstractAsyncContextManager[Any]
+
+_call: ContextVar[tuple[object, Mapping[str, Any]] | None] = ContextVar("localmodels_call", default=None)
+"""The text model that is being asked, and the options it is asked with."""
 
 
 class LocalLanguageModel(LocalModelOptions, BaseLanguageModel[Any]):
@@ -37,14 +44,53 @@ class LocalLanguageModel(LocalModelOptions, BaseLanguageModel[Any]):
         self._add_version("langchain-localmodels", __version__)
         return self
 
-    @property
-    def lc_secrets(self) -> dict[str, str]:
-        """Fields that hold secrets, and the environment variables that they stand for in traces."""
-        return {"api_key": f"{self._engine_name.upper()}_API_KEY"}
+    def _changed(self, names: set[str]) -> None:
+        super()._changed(names)
+        chat: Any = self
+        if "profile" not in names and isinstance(self.__dict__.get("profile"), FoundProfile):
+            try:
+                self.__dict__["profile"] = chat._resolve_model_profile()
+            except LocalModelError:  # which the first request will tell
+                self.__dict__["profile"] = None
+
+    # --- identity and traces ----------------------------------------------------------------------------------------
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        return self._identity()
+        model, options = _call.get() or (None, {})
+        call = call_key(options) if model is self else {}
+        return {**self._identity(), **({"call": call} if call else {})}
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        # langchain-core would take the form for dumps, which says nothing of the model file but its path.
+        model: Any = self
+        return json.dumps({**plain(model.asdict()), "stop": stop, "call": call_key(kwargs)})
+
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        model: Any = self
+        return {**model.asdict(), "stop": stop, **without_secrets(kwargs)}
+
+    if not TYPE_CHECKING:  # a type checker sees the signatures of LangChain's bases
+
+        def generate(self, *args: Any, **kwargs: Any) -> LLMResult:
+            """See LangChain's base class."""
+            with self._in_call(kwargs):
+                return super().generate(*args, **kwargs)
+
+        async def agenerate(self, *args: Any, **kwargs: Any) -> LLMResult:
+            """See LangChain's base class."""
+            with self._in_call(kwargs):
+                return await super().agenerate(*args, **kwargs)
+
+    @contextmanager
+    def _in_call(self, options: Mapping[str, Any]) -> Iterator[None]:
+        """Let the cache key of a text model hold the options of a call, which langchain-core leaves out there."""
+        outer = _call.get()
+        _call.set((self, options) if self._ls_model_type == "llm" else outer)
+        try:
+            yield
+        finally:
+            _call.set(outer)  # no token: a task that is dropped ends in another context
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         aliases = self._all_aliases()
@@ -58,8 +104,9 @@ class LocalLanguageModel(LocalModelOptions, BaseLanguageModel[Any]):
         max_tokens = given.get("max_tokens", self.max_tokens)
         if isinstance(max_tokens, int):
             params["ls_max_tokens"] = max_tokens
-        if stops := merge_stops(self.stop, stop, given.get("stop")):
-            params["ls_stop"] = stops
+        with suppress(ValueError):  # which the request itself will tell of
+            if stops := merge_stops(self.stop, stop, given.get("stop")):
+                params["ls_stop"] = stops
         return params
 
     def _reports_tokens(

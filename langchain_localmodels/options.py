@@ -67,6 +67,7 @@ class LocalModelOptions(EngineOptions, Vocabulary):
     """Base of the options of every engine's language models."""
 
     _aliases: ClassVar[Mapping[str, str]] = ALIASES
+    _beside_engine: ClassVar[frozenset[str]] = frozenset(Vocabulary.model_fields)
 
     streaming: bool | None = None
     """Whether `invoke` streams inside, which callbacks see; `None` leaves that to LangChain, `False` forbids it."""

@@ -84,7 +84,8 @@ def _from_openai(form: Mapping[str, Any]) -> JsonOutput | None:
         return JsonOutput(form.get("schema"))
     envelope = form.get("json_schema")
     if kind == "json_schema" and isinstance(envelope, Mapping) and isinstance(envelope.get("schema"), Mapping):
-        return JsonOutput(envelope["schema"])
+        # OpenAI shows its models the schema, so that users of this form do not.
+        return JsonOutput(envelope["schema"], explained=True)
     raise ValueError(
         f"response_format={dict(form)!r} is none of {{'type': 'text'}}, {{'type': 'json_object'}} and "
         "{'type': 'json_schema', 'json_schema': {'schema': {…}}}"

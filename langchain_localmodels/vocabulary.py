@@ -193,7 +193,14 @@ def unify(values: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, An
 
 
 def merge_stops(*lists: str | Iterable[str] | None) -> list[str]:
-    """Join lists of stop strings, each string once, in the order given."""
+    """Join lists of stop strings, each string once, in the order given.
+
+    Raises:
+        ValueError: If one of them is neither a list nor a string.
+    """
+    for item in lists:
+        if not isinstance(item, Iterable | None):
+            raise ValueError(f"stop={item!r} is neither a text nor a list of texts")
     strings = [string for item in lists if item is not None for string in ([item] if isinstance(item, str) else item)]
     return list(dict.fromkeys(strings))
 

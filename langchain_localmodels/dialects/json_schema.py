@@ -42,6 +42,21 @@ class SchemaGrammar:
     unenforced: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SchemaRules:
+    """A schema as a part of a larger grammar, which also holds `COMMON_RULES`.
+
+    Attributes:
+        item: What stands for a value.
+        rules: Name to body of the rules that it needs.
+        unenforced: As in `SchemaGrammar`.
+    """
+
+    item: str
+    rules: Mapping[str, str]
+    unenforced: tuple[str, ...]
+
+
 def schema_grammar(schema: Mapping[str, Any] | bool) -> SchemaGrammar:
     """Give the grammar of the JSON values that a schema allows.
 
@@ -58,6 +73,23 @@ def schema_grammar(schema: Mapping[str, Any] | bool) -> SchemaGrammar:
     Raises:
         InvalidRequestError: It is no JSON Schema, refers to what is not there, allows no value, or is too large.
     """
+    return _grammar_of(_text_of(schema))
+
+
+def schema_rules(schema: Mapping[str, Any] | bool, *, prefix: str) -> SchemaRules:
+    """Give the rules of a schema as `schema_grammar` has them, for a grammar that says more.
+
+    Args:
+        schema: JSON Schema.
+        prefix: Beginning of the names of its rules.
+
+    Raises:
+        InvalidRequestError: As in `schema_grammar`, but for its size as a grammar, which is to be checked as a whole.
+    """
+    return _rules_of(_text_of(schema), prefix)
+
+
+def _text_of(schema: Mapping[str, Any] | bool) -> str:
     if not isinstance(schema, Mapping | bool):
         raise InvalidRequestError(f"A JSON Schema is an object or a boolean, not {type(schema).__name__}.")
     try:
@@ -66,7 +98,7 @@ def schema_grammar(schema: Mapping[str, Any] | bool) -> SchemaGrammar:
         raise InvalidRequestError(f"The JSON Schema cannot be written as JSON: {str(error)[:200]}") from error
     if len(text) > MAX_SCHEMA_LENGTH:
         raise InvalidRequestError(f"The JSON Schema has {len(text)} characters; {MAX_SCHEMA_LENGTH} are allowed.")
-    return _grammar_of(text)
+    return text
 
 
 def _plain(value: Any) -> Any:
@@ -77,14 +109,9 @@ def _plain(value: Any) -> Any:
 
 @lru_cache(maxsize=64)
 def _grammar_of(text: str) -> SchemaGrammar:
-    try:
-        compiler, root = _compiled(json.loads(text))
-    except RecursionError as error:
-        raise InvalidRequestError("The JSON Schema is nested too deeply.") from error
-    if root is None:
-        raise InvalidRequestError("The JSON Schema allows no value: what it asks for contradicts itself.")
-    rules = "".join(f"{name} ::= {body}\n" for name, body in compiler.rules.items())
-    gbnf = f"root ::= {root}\n{rules}{COMMON_RULES}"
+    found = _rules_of(text, "r")
+    rules = "".join(f"{name} ::= {body}\n" for name, body in found.rules.items())
+    gbnf = f"root ::= {found.item}\n{rules}{COMMON_RULES}"
     try:
         check_grammar(gbnf)
     except InvalidRequestError as error:
@@ -92,14 +119,25 @@ def _grammar_of(text: str) -> SchemaGrammar:
         raise InvalidRequestError(
             f"The JSON Schema {what}. As a grammar: {error.message}", hint="Split it, or leave out limits and choices."
         ) from error
-    return SchemaGrammar(gbnf, tuple(compiler.unenforced))
+    return SchemaGrammar(gbnf, found.unenforced)
 
 
-def _compiled(schema: Any) -> tuple[_Compiler, str | None]:
+@lru_cache(maxsize=256)
+def _rules_of(text: str, prefix: str) -> SchemaRules:
+    try:
+        compiler, root = _compiled(json.loads(text), prefix)
+    except RecursionError as error:
+        raise InvalidRequestError("The JSON Schema is nested too deeply.") from error
+    if root is None:
+        raise InvalidRequestError("The JSON Schema allows no value: what it asks for contradicts itself.")
+    return SchemaRules(root, compiler.rules, tuple(compiler.unenforced))
+
+
+def _compiled(schema: Any, prefix: str) -> tuple[_Compiler, str | None]:
     impossible: set[str] = set()
-    compiler, root = _Compiler(schema, impossible), None
+    compiler, root = _Compiler(schema, impossible, prefix), None
     for _ in range(_MOST_ROUNDS):
-        compiler = _Compiler(schema, impossible)
+        compiler = _Compiler(schema, impossible, prefix)
         root = compiler.run()
         if compiler.impossible == impossible:
             break
@@ -111,8 +149,9 @@ def _compiled(schema: Any) -> tuple[_Compiler, str | None]:
 class _Compiler(TypeRules):
     """Turns one schema into rules. Methods give an item of GBNF, or `None` where no value is allowed."""
 
-    def __init__(self, root: Any, impossible: set[str]) -> None:
+    def __init__(self, root: Any, impossible: set[str], prefix: str) -> None:
         self._root = root
+        self._prefix = prefix
         self._known_impossible = impossible
         self.impossible = set(impossible)
         self.rules: dict[str, str] = {}
@@ -138,7 +177,7 @@ class _Compiler(TypeRules):
             self.unenforced.setdefault(f"{where}.{keyword}".strip("."))
 
     def _rule(self, body: str) -> str:
-        name = self._names.setdefault(body, f"r{len(self._names)}")
+        name = self._names.setdefault(body, f"{self._prefix}{len(self._names)}")
         self.rules[name] = body
         return name
 
@@ -147,7 +186,7 @@ class _Compiler(TypeRules):
         if key in self._known_impossible:
             return None
         if key not in self._names:
-            self._names[key] = f"r{len(self._names)}"
+            self._names[key] = f"{self._prefix}{len(self._names)}"
             self._waiting.append((self._names[key], key, body))
         return self._names[key]
 

@@ -109,6 +109,21 @@ def short_call_ids(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     )
 
 
+def telling_call_ids(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """Give tool calls ids that name the tool, `functions.name:0` and so on, where theirs do not."""
+    ids: dict[str | None, str] = {}
+    for call in (call for turn in turns for call in turn.tool_calls):
+        ids.setdefault(call.id, call.id if call.name in call.id else f"functions.{call.name}:{len(ids)}")
+    return tuple(
+        replace(
+            turn,
+            tool_calls=tuple(replace(call, id=ids[call.id]) for call in turn.tool_calls),
+            tool_call_id=ids.get(turn.tool_call_id, turn.tool_call_id),
+        )
+        for turn in turns
+    )
+
+
 def tools_as_text(turns: Sequence[Turn], *, calls: bool, results: bool) -> tuple[Turn, ...]:
     """Write tool calls or their results as text, for templates that would leave them out.
 

@@ -17,6 +17,7 @@ from langchain_localmodels.dialects.template_turns import (
     merge_runs,
     one_call_per_turn,
     short_call_ids,
+    telling_call_ids,
     tools_as_text,
 )
 from langchain_localmodels.engines.base import Image, Text, Tool, ToolCall, Turn
@@ -158,9 +159,16 @@ class ChatTemplate:
         call = ToolCall("callprobe", f"{_PROBE}1", "{}")
         result = Turn("tool", (Text(f"{_PROBE}2"),), name=call.name, tool_call_id=call.id)
         output = self._try(_USER, Turn("assistant", tool_calls=(call,)), result)
-        calls = f"{_PROBE}1" not in output
+        calls = call.name not in output and not self._names_calls_by_id
         # A template that writes any role, but no calls, belongs to a model that never saw the role of tools.
         return {"calls": calls, "results": calls or f"{_PROBE}2" not in output}
+
+    @cached_property
+    def _names_calls_by_id(self) -> bool:
+        """Whether the id of a call is all that tells which tool it calls, as in Kimi's templates."""
+        call = ToolCall("callprobe", f"{_PROBE}1", "{}")
+        output = self._try(_USER, Turn("assistant", tool_calls=(call,)))
+        return call.id in output and call.name not in output
 
     def _try_call(self, *, as_text: bool) -> str:
         call = ToolCall("callprobe", "f", f'{{"{_PROBE}": 1}}')
@@ -179,6 +187,8 @@ class ChatTemplate:
         """The conversation without what this template would refuse or, worse, silently leave out."""
         if any(turn.role == "tool" or turn.tool_calls for turn in turns) and any(self._leaves_out.values()):
             turns = tools_as_text(turns, **self._leaves_out)
+        if any(turn.tool_calls for turn in turns) and self._names_calls_by_id:
+            turns = telling_call_ids(turns)
         if any(turn.role == "system" for turn in turns):
             if not self.supports_system:
                 return fold_system(turns, keep_first=False)

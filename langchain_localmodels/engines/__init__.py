@@ -16,7 +16,9 @@ class EngineEntry:
         llm: Name of its text-in, text-out class.
         chat: Name of its chat class.
         embeddings: Name of its embeddings class, where there is one.
+        model_field: Constructor field that says which model.
         aliases: Other public names of its classes: other name, name.
+        spellings: Further names that people know the engine by, in lower case, letters and digits only.
     """
 
     title: str
@@ -24,7 +26,9 @@ class EngineEntry:
     llm: str
     chat: str
     embeddings: str | None = None
+    model_field: str = "model"
     aliases: tuple[tuple[str, str], ...] = ()
+    spellings: tuple[str, ...] = ()
 
     def classes(self) -> dict[str, tuple[str, str]]:
         """Public name of every class of this engine, with the module that defines it and its name there."""
@@ -40,6 +44,8 @@ ENGINES: dict[str, EngineEntry] = {
         llm="LlamaCpp",
         chat="ChatLlamaCpp",
         embeddings="LlamaCppEmbeddings",
+        model_field="model_path",
+        spellings=("llamacpppython",),
     ),
     "ollama": EngineEntry(
         title="Ollama", package="ollama", llm="OllamaLLM", chat="ChatOllama", aliases=(("Ollama", "OllamaLLM"),)

@@ -188,6 +188,15 @@ class Engine(ABC):
         """
         raise NotImplementedError
 
+    def count(self, turns: Sequence[Turn], tools: Sequence[Tool] = ()) -> int:
+        """Count the tokens of the prompt that a chat request with these turns and tools has. May load the model.
+
+        Raises:
+            NotImplementedError: Where `capabilities().tokenizer` is false.
+            ChatTemplateError: The model's chat template does not take these turns, or there is none.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def load(self) -> None:
         """Do now what the first use would do: load the weights, or check that the server has the model."""

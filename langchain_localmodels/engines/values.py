@@ -147,9 +147,11 @@ class JsonOutput:
 
     Attributes:
         schema: JSON Schema that the answer follows; `None` for any JSON value.
+        explained: Whether the model is also told of the schema, in the system turn. The face does that.
     """
 
     schema: Mapping[str, Any] | None = None
+    explained: bool = False
 
 
 Constraint: TypeAlias = Grammar | JsonOutput
@@ -203,13 +205,29 @@ class ChatRequest:
         turns: The conversation so far.
         tools: What the model may call.
         tool_choice: Whether it must call, may call, or must not.
+        parallel_tool_calls: Whether an answer may hold several calls.
         settings: What is said about the answer.
     """
 
     turns: tuple[Turn, ...]
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool = True
     settings: GenerationSettings = field(default_factory=GenerationSettings)
+
+    @property
+    def must_call(self) -> bool:
+        """Whether the answer has to be a call."""
+        return self.tool_choice not in ("auto", "none")
+
+    @property
+    def callable_tools(self) -> tuple[Tool, ...]:
+        """Those of the tools that the answer may call."""
+        if self.tool_choice == "none":
+            return ()
+        if self.tool_choice in ("auto", "any"):
+            return self.tools
+        return tuple(tool for tool in self.tools if tool.name == self.tool_choice)
 
 
 @dataclass(frozen=True, slots=True)

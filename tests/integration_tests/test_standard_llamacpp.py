@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests, EmbeddingsIntegrationTests
@@ -12,8 +11,6 @@ from langchain_tests.unit_tests import ChatModelUnitTests, EmbeddingsUnitTests
 
 from langchain_localmodels import ChatLlamaCpp, LlamaCppEmbeddings
 from langchain_localmodels.demo import embedding_model_path, model_path
-
-FORCED = "asks for tool_choice='any', which needs grammars made from schemas; this version refuses it"
 
 
 class TestChatLlamaCppUnit(ChatModelUnitTests):
@@ -24,18 +21,6 @@ class TestChatLlamaCppUnit(ChatModelUnitTests):
     @property
     def chat_model_params(self) -> dict[str, Any]:
         return {"model_path": model_path}
-
-    @property
-    def has_tool_choice(self) -> bool:
-        return False
-
-    @property
-    def has_structured_output(self) -> bool:
-        return False
-
-    @pytest.mark.xfail(reason=FORCED, strict=True)
-    def test_bind_tool_pydantic(self, *args: Any, **kwargs: Any) -> None:
-        super().test_bind_tool_pydantic(*args, **kwargs)
 
 
 class TestChatLlamaCppIntegration(ChatModelIntegrationTests):
@@ -48,20 +33,13 @@ class TestChatLlamaCppIntegration(ChatModelIntegrationTests):
         return {"model_path": model_path, "temperature": 0, "max_tokens": 200, "n_threads": 1}
 
     @property
-    def has_tool_choice(self) -> bool:
-        return False
+    def supports_json_mode(self) -> bool:
+        return True
 
     @property
-    def has_structured_output(self) -> bool:
+    def supports_model_override(self) -> bool:
+        # A file is loaded for an object; another model is another object.
         return False
-
-    @pytest.mark.xfail(reason=FORCED, strict=True)
-    def test_unicode_tool_call_integration(self, *args: Any, **kwargs: Any) -> None:
-        super().test_unicode_tool_call_integration(*args, **kwargs)
-
-    @pytest.mark.xfail(reason=FORCED, strict=True)
-    def test_structured_few_shot_examples(self, *args: Any, **kwargs: Any) -> None:
-        super().test_structured_few_shot_examples(*args, **kwargs)
 
 
 class TestLlamaCppEmbeddingsUnit(EmbeddingsUnitTests):

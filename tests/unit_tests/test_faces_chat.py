@@ -16,7 +16,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_localmodels.chunks import _spoil
 from langchain_localmodels.engines.base import InvalidToolCallDelta, TextDelta, ToolCallDelta
-from langchain_localmodels.errors import EngineError, InvalidRequestError, UnsupportedFeatureError
+from langchain_localmodels.errors import EngineError, InvalidRequestError
 from tests.unit_tests.scripted import LOGS, TWO_CALLS, WITH_LOGPROBS, ChatScripted, Log, finish, words
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
@@ -255,14 +255,6 @@ def test_the_model_may_choose(choice, log):
     assert log.requests[0].tool_choice == "auto"
 
 
-@pytest.mark.parametrize(
-    "choice", ["any", "required", True, "weather", {"type": "function", "function": {"name": "weather"}}]
-)
-def test_forcing_a_call_is_refused_at_once_and_says_so(choice):
-    with pytest.raises(UnsupportedFeatureError, match="cannot be made to call a tool yet"):
-        ChatScripted().bind_tools([weather], tool_choice=choice)
-
-
 @pytest.mark.parametrize("messages", [[], "", [HumanMessage("")]])
 def test_there_must_be_something_to_answer(messages, log):
     with pytest.raises(InvalidRequestError, match="nothing to answer"):
@@ -426,12 +418,3 @@ class TestStandard(ChatModelUnitTests):
     @property
     def chat_model_params(self):
         return {"model": "scripted-model"}
-
-    @property
-    def has_structured_output(self):
-        # Needs forced calls, which come later.
-        return False
-
-    @pytest.mark.xfail(reason="binds with tool_choice='any': forced calls come later", strict=True)
-    def test_bind_tool_pydantic(self, model, my_adder_tool):
-        super().test_bind_tool_pydantic(model, my_adder_tool)

@@ -93,6 +93,7 @@ class GenerationConfig:
     lora_path: str | None = None
     lora_scale: float = 1.0
     chat_template: str | None = None
+    tool_notation: str | None = None
     verbose: bool = False
 
     def params(self) -> tuple[ModelParams, ContextParams]:

@@ -7,11 +7,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from langchain_localmodels.dialects.answer_grammar import AnswerForm
+from langchain_localmodels.dialects.chat_dialect import ChatDialect
 from langchain_localmodels.dialects.gbnf import JSON_GRAMMAR, check_grammar
-from langchain_localmodels.dialects.json_schema import schema_grammar
-from langchain_localmodels.dialects.reader import OutputReader, reader_for
+from langchain_localmodels.dialects.json_schema import schema_grammar, schema_rules
+from langchain_localmodels.dialects.reader import OutputReader
 from langchain_localmodels.dialects.templates import ChatTemplate
-from langchain_localmodels.dialects.tool_calls import tool_call_format
 from langchain_localmodels.engines.base import (
     Capabilities,
     ChatRequest,
@@ -23,9 +24,12 @@ from langchain_localmodels.engines.base import (
     Grammar,
     JsonOutput,
     Sampling,
+    Tool,
+    Turn,
 )
 from langchain_localmodels.engines.llamacpp import weights
 from langchain_localmodels.engines.llamacpp.binding.model import Model
+from langchain_localmodels.engines.llamacpp.binding.samplers import takes_grammars
 from langchain_localmodels.engines.llamacpp.config import GenerationConfig, warn_once
 from langchain_localmodels.engines.llamacpp.hold import ThreadHold
 from langchain_localmodels.engines.llamacpp.requests import Plan, Task
@@ -41,9 +45,10 @@ from langchain_localmodels.errors import (
 from langchain_localmodels.weights.gguf import GGUFHeader, read_header
 
 _NOTATION_HINT = (
-    "The chat template of %s writes tool calls in a notation that this version does not read. The model is given the "
-    "tools, but calls in another notation than <tool_call> will come as text."
+    "The chat template of %s writes tool calls in a notation that is not known here. The model is given the tools, but "
+    "only calls that it writes as JSON are read. `tool_notation` may name its notation."
 )
+_LOOSE_CALLS = "The arguments of tool calls are not held to their schemas, which make no grammar: %s"
 
 
 class LlamaCppEngine(Engine):
@@ -59,7 +64,9 @@ class LlamaCppEngine(Engine):
         """See `Engine.complete`."""
 
         def plan(model: Model) -> Plan:
-            return self._plan(model, request.prompt, request.settings, OutputReader(stop=request.settings.stop))
+            settings = request.settings
+            grammar = _grammar(settings.constraint)
+            return self._plan(model, request.prompt, settings, OutputReader(stop=settings.stop), grammar)
 
         return self._stream(plan, request.settings)
 
@@ -67,22 +74,14 @@ class LlamaCppEngine(Engine):
         """See `Engine.chat`."""
 
         def plan(model: Model) -> Plan:
-            template = self._template
+            dialect = self._dialect
             tools = () if request.tool_choice == "none" else request.tools
-            if request.tool_choice not in ("auto", "none"):
-                raise UnsupportedFeatureError(f"tool_choice={request.tool_choice!r} cannot be forced on llama.cpp yet.")
-            if tools and not template.supports_tools:
-                raise UnsupportedFeatureError(
-                    f"The chat template of {self._config.model_name} has no notation for tools.",
-                    hint="Use a model that was trained for tools, or give its template as `chat_template`.",
-                )
-            if tools and tool_call_format(template.source) is None:
+            if tools and not dialect.is_known:
                 warn_once(_NOTATION_HINT % self._config.model_name)
-            prompt = template.render(request.turns, tools=tools)
-            reader = reader_for(
-                template.source, tools_offered=bool(tools), stop=request.settings.stop, prompt_tail=prompt[-64:]
-            )
-            return self._plan(model, prompt, request.settings, reader)
+            prompt = dialect.prompt(request.turns, tools)
+            reader = dialect.reader(prompt, tools=tools, stop=request.settings.stop)
+            grammar = self._answer_grammar(model, dialect, prompt, request)
+            return self._plan(model, prompt, request.settings, reader, grammar)
 
         return self._stream(plan, request.settings)
 
@@ -90,7 +89,7 @@ class LlamaCppEngine(Engine):
         """See `Engine.capabilities`. Reads the file's header only."""
         has_template = bool(self._config.chat_template or self._header.chat_template)
         return Capabilities(
-            tools="template" if has_template and self._template.supports_tools else "prompt",
+            tools="template" if has_template and self._dialect.has_place_for_tools else "prompt",
             constrain="grammar",
             tokenizer=True,
             chat=has_template,
@@ -101,6 +100,12 @@ class LlamaCppEngine(Engine):
         """See `Engine.tokenize`."""
         with weights.lent(self._borrowed().model().params) as model:
             return model.tokenize(text, add_special=False)
+
+    def count(self, turns: Sequence[Turn], tools: Sequence[Tool] = ()) -> int:
+        """See `Engine.count`."""
+        prompt = self._dialect.prompt(turns, tools)
+        with weights.lent(self._borrowed().model().params) as model:
+            return len(_tokens(model, prompt))
 
     def load(self) -> None:
         """Load the weights and make the context."""
@@ -118,10 +123,33 @@ class LlamaCppEngine(Engine):
 
     # --- from a request to a plan; this runs on the scheduler's thread ----------------------------------------------
 
-    def _plan(self, model: Model, prompt: str, settings: GenerationSettings, reader: OutputReader) -> Plan:
-        # A template that writes the BOS token itself must not get a second one.
-        has_bos = bool(model.bos_text) and prompt.startswith(model.bos_text)
-        tokens = model.tokenize(prompt, add_special=not has_bos)
+    def _answer_grammar(self, model: Model, dialect: ChatDialect, prompt: str, request: ChatRequest) -> str | None:
+        constraint = request.settings.constraint
+        must_call = request.must_call
+        if isinstance(constraint, Grammar):
+            if must_call:
+                raise InvalidRequestError(
+                    f"`grammar` and tool_choice={request.tool_choice!r} both say what the answer is.",
+                    hint="Give one of them.",
+                )
+            return _grammar(constraint)
+        if constraint is not None:
+            _warn_of_unenforced(constraint)
+        elif not must_call and not takes_grammars(model):
+            return None
+        form = AnswerForm(request.callable_tools, must_call, request.parallel_tool_calls, constraint)
+        try:
+            return dialect.grammar(prompt, form)
+        except InvalidRequestError as error:
+            if must_call or constraint is not None:
+                raise
+            warn_once(_LOOSE_CALLS % error.message)
+            return None
+
+    def _plan(
+        self, model: Model, prompt: str, settings: GenerationSettings, reader: OutputReader, grammar: str | None
+    ) -> Plan:
+        tokens = _tokens(model, prompt)
         if not tokens:
             raise InvalidRequestError("The prompt is empty.", hint="Give at least one character.")
         window = self._window
@@ -137,7 +165,7 @@ class LlamaCppEngine(Engine):
             prompt=tokens,
             max_tokens=room if settings.max_tokens is None else min(settings.max_tokens, room),
             sampling=self._with_defaults_of_file(settings.sampling),
-            grammar=_grammar(settings.constraint),
+            grammar=grammar,
             reader=reader,
             top_logprobs=settings.top_logprobs,
             model_name=self._config.model_name,
@@ -181,6 +209,10 @@ class LlamaCppEngine(Engine):
         return read_header(self._config.weights.path)
 
     @cached_property
+    def _dialect(self) -> ChatDialect:
+        return ChatDialect(self._template, notation=self._config.tool_notation)
+
+    @cached_property
     def _template(self) -> ChatTemplate:
         source = self._config.chat_template or self._header.chat_template
         if not source:
@@ -207,16 +239,24 @@ _RECOMMENDED: dict[str, tuple[str, Any, float, float]] = {
 _UNENFORCED = "The grammar of a JSON Schema does not hold the answer to these parts of it; check them: %s"
 
 
+def _tokens(model: Model, prompt: str) -> list[int]:
+    # A template that writes the BOS token itself must not get a second one.
+    has_bos = bool(model.bos_text) and prompt.startswith(model.bos_text)
+    return model.tokenize(prompt, add_special=not has_bos)
+
+
 def _grammar(constraint: Constraint | None) -> str | None:
     if constraint is None:
         return None
     if isinstance(constraint, Grammar):
         check_grammar(constraint.gbnf)
         return constraint.gbnf
-    assert isinstance(constraint, JsonOutput)
     if constraint.schema is None:
         return JSON_GRAMMAR
-    found = schema_grammar(constraint.schema)
-    if found.unenforced:
-        warn_once(_UNENFORCED % ", ".join(found.unenforced))
-    return found.gbnf
+    _warn_of_unenforced(constraint)
+    return schema_grammar(constraint.schema).gbnf
+
+
+def _warn_of_unenforced(output: JsonOutput) -> None:
+    if output.schema is not None and (left := schema_rules(output.schema, prefix="r").unenforced):
+        warn_once(_UNENFORCED % ", ".join(left))

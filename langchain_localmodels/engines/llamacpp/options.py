@@ -25,6 +25,12 @@ KVType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "
 """Element types that a KV cache may have."""
 
 
+class _FromFile(str):
+    """A grammar that was read from `grammar_path`, not given."""
+
+    __slots__ = ()
+
+
 class LlamaCppOptions(LlamaCppFileOptions, LocalModelOptions):
     """What llama.cpp needs to know beside the common vocabulary, and beside what loads a file."""
 
@@ -76,6 +82,17 @@ class LlamaCppOptions(LlamaCppFileOptions, LocalModelOptions):
     chat_template: str | None = None
     """Chat template, in Jinja, to use in place of the file's own."""
 
+    tool_notation: str | None = None
+    """How the model writes tool calls, such as `hermes` or `mistral`; `None` goes by the chat template."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _grammar_file_is_read_anew(cls, values: Any) -> Any:
+        # Who makes an object from the fields of another may name another file, and this one may have changed.
+        if isinstance(values, dict) and isinstance(values.get("grammar"), _FromFile):
+            return {name: value for name, value in values.items() if name != "grammar"}
+        return values
+
     @field_validator("lora_path", "grammar_path", mode="before")
     @classmethod
     def _paths_are_text(cls, value: Any) -> Any:
@@ -102,16 +119,17 @@ class LlamaCppOptions(LlamaCppFileOptions, LocalModelOptions):
         if self.grammar is not None and self.grammar != text:
             raise ValueError("`grammar` and `grammar_path` are both given; give one of them")
         # Not through the field, which would validate, and so read the file, again.
-        self.__dict__["grammar"] = text
+        self.__dict__["grammar"] = _FromFile(text)
 
     def _files(self) -> list[str]:
         return [*super()._files(), *([self.lora_path] if self.lora_path else [])]
 
     def _profile(self) -> dict[str, Any] | None:
+        from langchain_localmodels.engines.llamacpp.profile import profile_of
         from langchain_localmodels.weights.memory import window_for
 
         window = window_for(self._header, self.n_ctx, type_k=self._key_type, type_v=self._value_type)
-        return {"max_input_tokens": window}
+        return profile_of(self._header, name=self._model_name(), window=window, chat_template=self.chat_template)
 
     @property
     def _key_type(self) -> str:
@@ -153,6 +171,7 @@ class LlamaCppOptions(LlamaCppFileOptions, LocalModelOptions):
                 lora_path=self.lora_path,
                 lora_scale=self.lora_scale,
                 chat_template=self.chat_template,
+                tool_notation=self.tool_notation,
                 verbose=bool(getattr(self, "verbose", False)),
             )
         )

@@ -11,20 +11,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_localmodels.demo import model_path
-from langchain_localmodels.dialects.reader import OutputReader, reader_for
+from langchain_localmodels.dialects.chat_dialect import ChatDialect
+from langchain_localmodels.dialects.notations import NOTATIONS
+from langchain_localmodels.dialects.notations.base import Mark, Notation
+from langchain_localmodels.dialects.notations.bodies import JsonBody, MarkedBody
+from langchain_localmodels.dialects.notations.generic import Generic
+from langchain_localmodels.dialects.notations.hermes import Hermes
+from langchain_localmodels.dialects.reader import OutputReader
 from langchain_localmodels.dialects.reasoning import REASONING_FORMATS, ReasoningFormat
-from langchain_localmodels.dialects.tool_calls import HermesFormat
+from langchain_localmodels.dialects.templates import ChatTemplate
 from langchain_localmodels.engines.base import (
     InvalidToolCallDelta,
     TextDelta,
     TokenLogprob,
+    Tool,
     ToolCallDelta,
 )
 from langchain_localmodels.weights.gguf import read_header
 
 THINK = ReasoningFormat("<think>", "</think>")
 THINKING = ReasoningFormat("<think>", "</think>", open_at_start=True)
-HERMES = HermesFormat()
+OFFERED = tuple(Tool(name, "", {"type": "object", "properties": {}}) for name in ("f", "g"))
+HERMES = {"notation": Hermes(), "tools": OFFERED}
+GENERIC = {"notation": Generic(), "tools": OFFERED}
 
 
 def joined(deltas):
@@ -82,7 +91,7 @@ CASES = {
     "reasoning that never ends": ("<think>a </b> <", {"reasoning": THINK}, [("reasoning", "a </b> <")]),
     "empty reasoning": ("<think>\n\n</think>\n\nHi", {"reasoning": THINK}, [("text", "Hi")]),
     "no reasoning": (" Hi", {"reasoning": THINK}, [("text", " Hi")]),
-    "only white space": (" \n", {"reasoning": THINK, "tools": HERMES}, [("text", " \n")]),
+    "only white space": (" \n", {"reasoning": THINK, **HERMES}, [("text", " \n")]),
     "a tag in the middle is text": ("a <think>b</think>", {"reasoning": THINK}, [("text", "a <think>b</think>")]),
     "stop in reasoning": ("<think>a STOP b</think>c", {"reasoning": THINK, "stop": ["STOP"]}, [("reasoning", "a ")]),
     "line breaks after reasoning do not stop": (
@@ -90,56 +99,103 @@ CASES = {
         {"reasoning": THINK, "stop": ["\n\n"]},
         [("reasoning", "a"), ("text", "b")],
     ),
-    "call": (hermes("f", {"x": 1}), {"tools": HERMES}, [("call", 0, "f", '{"x": 1}')]),
+    "call": (hermes("f", {"x": 1}), {**HERMES}, [("call", 0, "f", '{"x": 1}')]),
     "text and calls": (
         "Let me look.\n" + hermes("f", {"city": "Köln"}) + "\n" + hermes("g") + "\nDone.",
-        {"tools": HERMES},
+        {**HERMES},
         [("text", "Let me look."), ("call", 0, "f", '{"city": "Köln"}'), ("call", 1, "g", "{}"), ("text", "Done.")],
     ),
     "reasoning, text, call": (
         "<think>hm</think>\n\nOK\n\n" + hermes() + "\n",
-        {"reasoning": THINK, "tools": HERMES},
+        {"reasoning": THINK, **HERMES},
         [("reasoning", "hm"), ("text", "OK"), ("call", 0, "f", "{}")],
     ),
     "stop strings do not count in calls": (
         hermes("f", {"x": "a\n}"}) + "\nb} c",
-        {"tools": HERMES, "stop": ["\n", "}"]},
+        {**HERMES, "stop": ["\n", "}"]},
         [("call", 0, "f", '{"x": "a\\n}"}'), ("text", "b")],
     ),
-    "a stop string that is the mark": ("a<tool_call>{", {"tools": HERMES, "stop": ["<tool"]}, [("text", "a")]),
+    "a stop string that is the mark": ("a<tool_call>{", {**HERMES, "stop": ["<tool"]}, [("text", "a")]),
     "the mark in an argument": (
         '<tool_call>{"name": "f", "arguments": {"x": "a \\"</tool_call><tool_call> b"}}</tool_call>c',
-        {"tools": HERMES},
+        {**HERMES},
         [("call", 0, "f", '{"x": "a \\"</tool_call><tool_call> b"}'), ("text", "c")],
     ),
     "mark after a call forgotten": (
         '<tool_call>{"name": "f"}\n<tool_call>{"name": "g"}',
-        {"tools": HERMES},
+        {**HERMES},
         [("call", 0, "f", "{}"), ("call", 1, "g", "{}")],
     ),
     "call cut off": (
         'a<tool_call>\n{"name": "f", "argum',
-        {"tools": HERMES},
-        [("text", "a"), ("invalid", '{"name": "f", "argum', None)],
+        {**HERMES},
+        [("text", "a"), ("invalid", '{"name": "f", "argum', "f")],
     ),
     "call cut off in the mark after it": (
         '<tool_call>{"name": "f"}</tool',
-        {"tools": HERMES},
+        {**HERMES},
         [("call", 0, "f", "{}")],
     ),
     "bad call, then a good one": (
         "<tool_call>{broken}</tool_call>" + hermes(),
-        {"tools": HERMES},
+        {**HERMES},
         [("invalid", "{broken}", None), ("call", 0, "f", "{}")],
     ),
     "quote never closed, then a good call": (
         '<tool_call>{"name": "f}</tool_call> b ' + hermes("g"),
-        {"tools": HERMES},
+        {**HERMES},
         [("invalid", '{"name": "f}', None), ("text", "b"), ("call", 0, "g", "{}")],
     ),
-    "beginning of a mark at the end": ("a <tool_ca", {"tools": HERMES}, [("text", "a <tool_ca")]),
-    "less than": ("if a <b and c< d <<tool_call", {"tools": HERMES}, [("text", "if a <b and c< d <<tool_call")]),
+    "beginning of a mark at the end": ("a <tool_ca", {**HERMES}, [("text", "a <tool_ca")]),
+    "less than": ("if a <b and c< d <<tool_call", {**HERMES}, [("text", "if a <b and c< d <<tool_call")]),
 }
+
+
+CALL_F = '{"name": "f", "arguments": {"x": 1}}'
+CALLED_F = ("call", 0, "f", '{"x": 1}')
+SOFT = {
+    "JSON that is a call": (CALL_F, [CALLED_F]),
+    "in a fence": (f"Well:\n```json\n{CALL_F}\n```\nb", [("text", "Well:"), CALLED_F, ("text", "b")]),
+    "in a fence that is not closed": (f"```\n{CALL_F}", [CALLED_F]),
+    "in a list": (f'[{CALL_F}, {{"name": "g"}}]', [CALLED_F, ("call", 1, "g", "{}")]),
+    "as OpenAI has it": (f'{{"tool_calls": [{{"function": {CALL_F}}}]}}', [CALLED_F]),
+    "between marks": (f"<tool_call>{CALL_F}</tool_call>", [CALLED_F]),
+    "on a line of its own": (f"a\n  {CALL_F}\n\nb", [("text", "a"), CALLED_F, ("text", "b")]),
+    "within a line": (f"a {CALL_F} b", [("text", f"a {CALL_F} b")]),
+    "a tool that was not offered": ('{"name": "h"}\n b', [("text", '{"name": "h"}\n b')]),
+    "an offered one beside it": ('[{"name": "h"}, {"name": "f"}]', [("text", '[{"name": "h"}, {"name": "f"}]')]),
+    "between marks in a fence": (f"```\n<tool_call>{CALL_F}</tool_call>", [("text", "```"), CALLED_F]),
+    "other JSON": (' {"x": [1, {"name": "f"}]}', [("text", ' {"x": [1, {"name": "f"}]}')]),
+    "other JSON, then a call": (f'{{"x": 1}}\n{CALL_F}', [("text", '{"x": 1}'), CALLED_F]),
+    "other code": ("```json\n[1]\n```\n```\nx = {}\n```\n", [("text", "```json\n[1]\n```\n```\nx = {}\n```\n")]),
+    "code in a language": ("```python\n{}\n```", [("text", "```python\n{}\n```")]),
+    "braces": ("{{ x }}\n{", [("text", "{{ x }}\n{")]),
+    "cut off": ('{"name": "f", "argum', [("invalid", '{"name": "f", "argum', "f")]),
+    "cut off, of an unknown tool": ('{"name": "h", "argum', [("text", '{"name": "h", "argum')]),
+    "cut off in the name": ('a\n{"name": "', [("text", 'a\n{"name": "')]),
+    "broken": ('{"name": "f", "arguments": {x: 1}}', [("invalid", '{"name": "f", "arguments": {x: 1}}', "f")]),
+    "a mark in what was taken for a call": ('{"x <tool_call>', [("text", '{"x <tool_call>')]),
+    "a call after what was taken for one": (
+        '{"x": <tool_call>{"name": "f"}</tool_call>',
+        [("text", '{"x":'), ("call", 0, "f", "{}")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SOFT)
+def test_what_may_be_a_call_whole_and_cut_anywhere(name) -> None:
+    text, expected = SOFT[name]
+    assert read([text], **GENERIC) == expected
+    assert read(list(text), **GENERIC) == expected
+    for cut in range(len(text)):
+        assert read([text[:cut], text[cut:]], **GENERIC) == expected
+
+
+def test_a_stop_string_in_what_was_taken_for_a_call() -> None:
+    text = 'a\n{"name": "h", "x": 1}\nb'
+    for pieces in ([text], list(text)):
+        assert read(pieces, stop=["x"], **GENERIC) == [("text", 'a\n{"name": "h", "')]
+        assert read(pieces, stop=["\nb"], **GENERIC) == [("text", 'a\n{"name": "h", "x": 1}')]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -170,7 +226,7 @@ def test_output_whole_and_cut_anywhere(name) -> None:
         ('{"name": "f", "arguments": {"a": "\\ud83e"}}', [("call", 0, "f", '{"a": "\\ud83e"}')]),
         ('{"name": "f", "arguments": [1]}', [("invalid", '{"name": "f", "arguments": [1]}', "f")]),
         ('{"name": "f", "arguments": "no json"}', [("invalid", '{"name": "f", "arguments": "no json"}', "f")]),
-        ('{"name": "f", "arguments": {"a": NaN}}', [("invalid", '{"name": "f", "arguments": {"a": NaN}}', None)]),
+        ('{"name": "f", "arguments": {"a": NaN}}', [("invalid", '{"name": "f", "arguments": {"a": NaN}}', "f")]),
         ('{"arguments": {}}', [("invalid", '{"arguments": {}}', None)]),
         ('{"name": 3}', [("invalid", '{"name": 3}', None)]),
         ("[]", [("invalid", "[]", None)]),
@@ -182,16 +238,16 @@ def test_output_whole_and_cut_anywhere(name) -> None:
     ],
 )
 def test_calls(body, expected) -> None:
-    found = read([f"<tool_call>{body}</tool_call>"], tools=HERMES)
+    found = read([f"<tool_call>{body}</tool_call>"], **HERMES)
     assert found == expected if expected else found[0][0] == "invalid"
 
 
 def test_a_call_that_is_complete_needs_no_closing_mark() -> None:
-    assert read(['<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n'], tools=HERMES) == [("call", 0, "f", '{"a": 1}')]
+    assert read(['<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n'], **HERMES) == [("call", 0, "f", '{"a": 1}')]
 
 
 def test_ids_and_counts() -> None:
-    reader = OutputReader(tools=HERMES)
+    reader = OutputReader(**HERMES)
     first, second, bad = reader.feed(hermes() + hermes() + "<tool_call>x</tool_call>")
     assert first.id != second.id
     assert first.id.startswith("call_")
@@ -205,10 +261,10 @@ def test_ids_and_counts() -> None:
 
 
 def test_text_streams_without_delay() -> None:
-    reader = OutputReader(stop=["\nUser:"], reasoning=THINK, tools=HERMES)
+    reader = OutputReader(stop=["\nUser:"], reasoning=THINK, **HERMES)
     for piece in ("Hello", " world", ".", " A", " <", "b>"):
         reader.feed(piece)
-    reader = OutputReader(stop=["\nUser:"], reasoning=THINK, tools=HERMES)
+    reader = OutputReader(stop=["\nUser:"], reasoning=THINK, **HERMES)
     given = [[d.text for d in reader.feed(piece)] for piece in ("Hello", " world", ". A", " <", "b> ", "c", "\nU", "p")]
     assert given == [["Hello"], [" world"], [". A"], [], [" <b>"], [" c"], [], ["\nUp"]]
 
@@ -232,7 +288,7 @@ def test_everything_after_a_stop_string_is_ignored() -> None:
 def test_logprobs_ride_on_the_next_text_and_none_is_lost() -> None:
     given = [TokenLogprob(str(i), -i / 10) for i in range(9)]
     pieces = ["a", "<tool", "_x", " ", "b", *hermes().partition("}"), "<"]
-    reader = OutputReader(tools=HERMES)
+    reader = OutputReader(**HERMES)
     deltas = []
     for piece, logprob in zip(pieces, given, strict=True):
         deltas += reader.feed(piece, (logprob,))
@@ -241,7 +297,7 @@ def test_logprobs_ride_on_the_next_text_and_none_is_lost() -> None:
     assert [logprob for delta in texts for logprob in delta.logprobs] == given
     assert texts[0] == TextDelta("a", (given[0],))
     assert texts[1] == TextDelta("<tool_x", tuple(given[1:3]))
-    only_calls = OutputReader(tools=HERMES)
+    only_calls = OutputReader(**HERMES)
     only_calls.feed(hermes(), tuple(given))
     assert only_calls.finish() == [TextDelta("", tuple(given))]
 
@@ -250,7 +306,7 @@ def test_long_outputs_are_read_in_linear_time() -> None:
     body = json.dumps({"name": "f", "arguments": {"x": "ab <tool " * 100_000}})
     pieces = [body[i : i + 4] for i in range(0, len(body), 4)]
     begin = time.perf_counter()
-    assert read(["<tool_call>", *pieces, "</tool_call>"], tools=HERMES)[0][0] == "call"
+    assert read(["<tool_call>", *pieces, "</tool_call>"], **HERMES)[0][0] == "call"
     assert time.perf_counter() - begin < 10
 
 
@@ -276,6 +332,13 @@ PIECE = st.sampled_from(
         "tool_call>",
         "\\",
         "Hello",
+        '{"x": 1}',
+        '{"name": "h"}',
+        '[{"name": "f"}, ',
+        "]",
+        "{",
+        "```json\n",
+        "```",
     ]
 )
 OUTPUT = st.lists(PIECE, max_size=14).map("".join)
@@ -283,9 +346,9 @@ OPTIONS = st.fixed_dictionaries(
     {
         "stop": st.sampled_from([[], ["STOP"], ["\n"], ["STOP", "TO", "\n\n"], ["<tool"], ["k>a"], [" a", "aSTOP"]]),
         "reasoning": st.sampled_from([None, THINK, THINKING]),
-        "tools": st.sampled_from([None, HERMES]),
+        "offered": st.sampled_from([{}, HERMES, GENERIC]),
     }
-)
+).map(lambda options: {**options.pop("offered"), **options})
 
 
 @settings(max_examples=400, deadline=None)
@@ -314,31 +377,154 @@ def test_without_stop_no_visible_character_is_lost(text, options) -> None:
     assert said.count("Hello") >= text.count("Hello") or "call" in [entry[0] for entry in found]
 
 
+@settings(max_examples=400, deadline=None)
+@given(text=OUTPUT)
+def test_what_looks_like_a_call_and_is_none_is_given_letter_for_letter(text) -> None:
+    """Nothing is taken for a call that is not one, and nothing of it is lost, not even a blank."""
+    text = text.replace("tool_call", "tool-call").replace('"f"', '"h"').replace('"g"', '"h"')
+    assert read(list(text), **GENERIC) == ([("text", text)] if text else [])
+
+
+# Pieces of all notations, in any order, so that bodies are cut wherever they can be.
+TOKENS = sorted(
+    {mark.text for notation in NOTATIONS for mark in (*notation.marks({}), *notation.silent_marks({}))}
+    | {
+        "[ARGS]",
+        "[CALL_ID]",
+        "<|/tool_call|>",
+        "<|END_ACTION|>",
+        "</｜DSML｜invoke>",
+        "<｜tool▁call▁end｜>",
+        "<｜tool▁sep｜>",
+    }
+    | {
+        '<｜DSML｜parameter name="x" string="true">',
+        "</｜DSML｜parameter>",
+        ' name="f">',
+        "f.call(",
+        "x=1)",
+        "; ",
+        "\n",
+    }
+    | {'{"name": "f"}', '{"name": "g", "arguments": {"x": "', '{"x": 1}', '"', "}", "]", "[", "f", " ", "a", "<", "```"}
+)
+
+
+@pytest.mark.parametrize("notation", NOTATIONS, ids=lambda notation: notation.name)
+@settings(max_examples=60, deadline=None)
+@given(
+    body=st.lists(st.sampled_from(TOKENS), max_size=9).map("".join),
+    first=st.integers(0, 9),
+    cuts=st.lists(st.integers(0, 200), max_size=8),
+)
+def test_any_body_cut_anywhere_gives_the_same(notation: Notation, body: str, first: int, cuts: list[int]) -> None:
+    options = {"notation": notation, "tools": OFFERED}
+    marks = [mark.text for mark in notation.marks({tool.name: tool for tool in OFFERED})]
+    text = marks[first % len(marks)] + body
+    whole = read([text], **options)
+    assert read(split_at(text, cuts), **options) == whole
+    assert read(list(text), **options) == whole
+
+
+JSON_PIECE = st.sampled_from(
+    ['"', "\\", "{", "}", "[", "]", "a", '"name"', ":", ",", " ", "\n", "<end>", "<en", "<new>", ";"]
+)
+BODIES = {
+    "marked": lambda: MarkedBody(["<end>"], ["<new>"]),
+    "raw": lambda: MarkedBody(["<end>"], ["<new>"], json=False),
+    "json": JsonBody,
+    "json with more": lambda: JsonBody(more=" ;\n"),
+    "json again": lambda: JsonBody(more=" ;\n", again="<new>"),
+    "json closed": lambda: JsonBody(closings=["<end>"], reopenings=["<new>"], head=["[a"]),
+    "json with keys": lambda: JsonBody(keys=["name"], closings=["<end>"]),
+}
+
+
+@pytest.mark.parametrize("kind", BODIES)
+@settings(max_examples=150, deadline=None)
+@given(text=st.lists(JSON_PIECE, max_size=16).map("".join), cuts=st.lists(st.integers(0, 60), max_size=6))
+def test_a_body_ends_at_the_same_place_wherever_it_is_cut(kind: str, text: str, cuts: list[int]) -> None:
+    def collected(pieces):
+        body = BODIES[kind]()
+        for number, piece in enumerate(pieces):
+            rest = body.feed(piece)
+            if rest is not None:
+                return body.text, body.raw, body.hopeless, rest + "".join(pieces[number + 1 :])
+        return body.raw, body.hopeless, body.endings()
+
+    whole = collected([text])
+    assert collected(split_at(text, cuts)) == whole
+    assert collected(list(text)) == whole or not text
+
+
+@pytest.mark.parametrize("kind", [kind for kind in BODIES if kind != "json again"])
+@settings(max_examples=150, deadline=None)
+@given(text=st.lists(JSON_PIECE, max_size=16).map("".join))
+def test_a_body_and_what_follows_it_are_the_whole_text(kind: str, text: str) -> None:
+    body = BODIES[kind]()
+    rest = body.feed(text)
+    assert body.raw + (rest or "") == text
+    if rest is None:
+        assert all(text.startswith(ending) for ending, _ in body.endings())
+
+
+def test_a_mark_of_ours_is_hard_unless_it_says_otherwise() -> None:
+    """`Generic` is soft in all but the marks that it shares with `Hermes`."""
+    hard = [mark for mark in Generic().marks({}) if not mark.soft]
+    assert hard == [Mark("<tool_call>")]
+
+
 # --- choosing -----------------------------------------------------------------------------------------------------
+
+
+def dialect(source: str) -> ChatDialect:
+    return ChatDialect(ChatTemplate(source))
 
 
 def test_reader_for_the_demo_model() -> None:
     source = read_header(model_path).chat_template
-    reader = reader_for(source, tools_offered=True, stop=["x"])
+    reader = dialect(source).reader("", tools=OFFERED, stop=["x"])
     assert joined(reader.feed(hermes())) == [("call", 0, "f", "{}")]
-    assert joined(reader_for(source, tools_offered=False, stop=[]).feed("a" + hermes())) == [("text", "a" + hermes())]
+    assert joined(dialect(source).reader("").feed("a" + hermes())) == [("text", "a" + hermes())]
+
+
+# Some begin as another one does, and count only where the prompt ends with them.
+FROM_PROMPTS = [
+    known
+    for known in REASONING_FORMATS
+    if any(known.opening != other.opening and known.opening.startswith(other.opening) for other in REASONING_FORMATS)
+]
 
 
 @pytest.mark.parametrize("known", REASONING_FORMATS)
+def test_reader_for_prompts_that_open_the_reasoning(known) -> None:
+    source = (known.signs or (known.opening,))[0]
+    reader = dialect(source).reader(f"<|assistant|>\n{known.opening}\n")
+    output = f"\na{known.closing}b"
+    assert joined([*reader.feed(output), *reader.finish()]) == [("reasoning", "a"), ("text", "b")]
+
+
+@pytest.mark.parametrize("known", [known for known in REASONING_FORMATS if known not in FROM_PROMPTS])
 def test_reader_for_reasoning_models(known) -> None:
     output = f"{known.opening}a{known.closing}b"
-    for source in (f"{{{{ '{known.opening}' }}}}", f"{{{{ content.split('{known.closing}') }}}}"):
-        reader = reader_for(source, tools_offered=False, stop=[])
+    signs = known.signs or (f"{{{{ '{known.opening}' }}}}", f"{{{{ content.split('{known.closing}') }}}}")
+    for source in signs:
+        reader = dialect(source).reader("")
         assert joined([*reader.feed(output), *reader.finish()]) == [("reasoning", "a"), ("text", "b")]
 
 
 def test_reader_for_a_prompt_that_opens_the_reasoning() -> None:
-    reader = reader_for("<think>", tools_offered=False, stop=[], prompt_tail="<|assistant|>\n<think>\n")
+    reader = dialect("<think>").reader("<|assistant|>\n<think>\n")
     assert joined(reader.feed("a</think>b")) == [("reasoning", "a"), ("text", "b")]
-    reader = reader_for("<think>", tools_offered=False, stop=[], prompt_tail="<think>\n\n</think>\n\n")
+    reader = dialect("<think>").reader("<think>\n\n</think>\n\n")
     assert joined([*reader.feed("b"), *reader.finish()]) == [("text", "b")]
 
 
-def test_reader_for_no_template() -> None:
-    reader = reader_for(None, tools_offered=False, stop=[])
+def test_reader_for_a_template_without_marks() -> None:
+    reader = dialect("{{ messages }}").reader("")
     assert joined(reader.feed("<think>a")) == [("text", "<think>a")]
+
+
+def test_a_template_without_a_place_for_tools_is_read_by_what_the_prompt_explained() -> None:
+    reader = dialect("{{ messages }}").reader("", tools=OFFERED)
+    assert joined([*reader.feed(hermes()), *reader.finish()]) == [("call", 0, "f", "{}")]

@@ -224,15 +224,20 @@ class GrammarSampler(Sampler):
         self._slowest = max(self._slowest, time.perf_counter() - began)
 
 
+def takes_grammars(model: Model) -> bool:
+    """Whether the vocabulary can be held to grammars."""
+    return model.longest_piece() <= _LONGEST_PIECE
+
+
 def grammar_sampler(model: Model, gbnf: str) -> GrammarSampler:
     """Make a sampler that lets only what a grammar allows stand.
 
     Raises:
         InvalidRequestError: The grammar does not parse, or the vocabulary has tokens that grammars cannot be held to.
     """
-    if (longest := model.longest_piece()) > _LONGEST_PIECE:
+    if not takes_grammars(model):
         raise UnsupportedFeatureError(
-            f"This model has a token of {longest} bytes; grammars work for tokens of up to {_LONGEST_PIECE}.",
+            f"This model has a token of {model.longest_piece()} bytes; grammars take up to {_LONGEST_PIECE}.",
             hint="Ask without `grammar`, `format` and `response_format`.",
         )
     handle = lib.llama_sampler_init_grammar(model._vocab, gbnf.encode("utf-8"), b"root")
