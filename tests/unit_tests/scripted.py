@@ -1,4 +1,8 @@
-"""An engine that plays a script: the real contract, with the answer known beforehand and every close on record."""
+"""An engine that plays single deltas, for tests of the faces: pauses, streams without an end, closes on record.
+
+What answers whole answers is public, `langchain_localmodels.testing`; this one is for what no engine should do, and for
+looking at how it is treated.
+"""
 
 from __future__ import annotations
 
