@@ -15,9 +15,12 @@ from typing import Any
 
 from langchain_localmodels.dialects.gbnf import JSON_GRAMMAR, check_grammar
 from langchain_localmodels.dialects.gbnf_rules import Rules, literal
+from langchain_localmodels.dialects.json_schema import schema_rules
 from langchain_localmodels.dialects.notations.base import Blocks, Notation
+from langchain_localmodels.dialects.notations.json_calls import arguments_schema
 from langchain_localmodels.dialects.reasoning import ReasoningFormat
 from langchain_localmodels.engines.base import JsonOutput, Tool
+from langchain_localmodels.errors import InvalidRequestError
 
 _SPACE = r"[ \t\r\n]{0,4}"
 
@@ -84,6 +87,9 @@ def _grammar(
     """The grammar; schemas come as JSON, so that the same ones are worked out once."""
     rules = Rules()
     offered = [Tool(name, "", parameters) for name, parameters in json.loads(tools)]
+    for tool in offered:
+        # Notations without JSON know less of schemas. A wrong one, or one that allows nothing, is refused for all.
+        schema_rules(arguments_schema(tool), prefix="x")
     blocks = notation.blocks(rules, offered, parallel=parallel) if notation is not None and offered else None
     schema = None if output is None else json.loads(output)
     if blocks is None and reasoning is None and schema is None and not (notation and notation.before_text):
@@ -101,8 +107,15 @@ def _grammar(
     else:
         body = _text_with_calls(rules, blocks, parallel=parallel)
     is_free = blocks is not None and not must_call and text is None
-    gbnf = rules.grammar(_after_reasoning(rules, reasoning, body if is_free else f"{_SPACE} {body}"))
-    check_grammar(gbnf)
+    inside = blocks.leads if blocks is not None and notation is not None and notation.ends_reasoning else {}
+    gbnf = rules.grammar(_after_reasoning(rules, reasoning, body if is_free else f"{_SPACE} {body}", inside))
+    try:
+        check_grammar(gbnf)
+    except InvalidRequestError as error:
+        what = f"{len(offered)} tools with their schemas make" if offered else "The schema makes"
+        raise InvalidRequestError(
+            f"{what} a grammar that is too large: {error.message}", hint="Offer fewer, or simplify the schemas."
+        ) from error
     return gbnf
 
 
@@ -128,12 +141,13 @@ def _text_with_calls(rules: Rules, blocks: Blocks, *, parallel: bool) -> str:
     return rules.one_of([rules.rule(f"{_SPACE} {blocks.leads['']}"), first])
 
 
-def _after_reasoning(rules: Rules, reasoning: ReasoningFormat | None, body: str) -> str:
+def _after_reasoning(rules: Rules, reasoning: ReasoningFormat | None, body: str, inside: Mapping[str, str]) -> str:
+    """The answer with reasoning before it, which blocks of calls `inside` of it may end as well."""
     if reasoning is None or reasoning.closed:
         return body
     body = rules.rule(body)
     following = f"{literal(reasoning.then)}? {body}" if reasoning.then else body
-    thought = rules.text_until({reasoning.closing: following})
+    thought = rules.text_until({reasoning.closing: following, **inside})
     if reasoning.open_at_start:
         return thought
     return f"{_SPACE} {literal(reasoning.opening)} {thought} | {body}"

@@ -17,7 +17,7 @@ from langchain_localmodels.dialects.reader import OutputReader
 from langchain_localmodels.dialects.reasoning import ReasoningFormat, reasoning_format
 from langchain_localmodels.dialects.templates import ChatTemplate
 from langchain_localmodels.engines.base import Image, Tool, Turn
-from langchain_localmodels.errors import UnsupportedContentError
+from langchain_localmodels.errors import ChatTemplateError, UnsupportedContentError
 
 _TAIL = 200  # characters: more than any last line of a template in which reasoning may be opened
 
@@ -39,11 +39,8 @@ class ChatDialect:
 
     @cached_property
     def notation(self) -> Notation:
-        """How tool calls are written. Where tools have to be explained in the prompt, as it is explained there."""
-        if self._chosen is not None:
-            return self._chosen
-        known = notation_of(self._template.source)
-        return known if known is not None and self.has_place_for_tools else GENERIC
+        """How tool calls are written. Where tools have to be explained in the prompt, they are explained in this."""
+        return self._chosen or notation_of(self._template.source) or GENERIC
 
     @property
     def has_place_for_tools(self) -> bool:
@@ -70,9 +67,14 @@ class ChatDialect:
         """
         if any(isinstance(part, Image) for turn in turns for part in turn.parts):
             raise UnsupportedContentError("This engine gives models text only, no images.", hint="Leave them out.")
-        if tools and not self.has_place_for_tools:
-            return self._template.render(explain_tools(turns, tools))
-        return self._template.render(turns, tools=tools)
+        write_calls = self.notation.written
+        if not tools or self.has_place_for_tools:
+            try:
+                return self._template.render(turns, tools=tools, write_calls=write_calls)
+            except ChatTemplateError:
+                if not tools or self._template.takes(tools):
+                    raise
+        return self._template.render(explain_tools(turns, tools, write_calls), write_calls=write_calls)
 
     def reader(self, prompt: str, *, tools: Sequence[Tool] = (), stop: Sequence[str] = ()) -> OutputReader:
         """A reader for the answer to a prompt.

@@ -40,6 +40,8 @@ _FOREIGN = frozenset(
         "web_search_tool_result",
     }
 )
+_PAYLOAD = frozenset({"base64", "data", "file", "file_id", "input_audio", "source", "url"})
+"""Keys under which blocks hold what is not text, or say where it is."""
 
 
 @dataclass(slots=True)
@@ -100,6 +102,9 @@ def _read_block(block: Mapping[str, Any], speaker: str, found: Content) -> None:
         found.calls.append(_call(block, *_CALL_KEYS[kind]))
     elif kind == "tool_result" and speaker == "user":
         found.results.append(_result(block))
+    elif speaker == "tool" and not block.keys() & _PAYLOAD:
+        # A tool's own list of dicts, such as the entries of a folder: core takes it for blocks because of a `type`.
+        found.parts.append(Text(json_text(block)))
     elif not (kind in _FOREIGN and speaker == "assistant"):
         raise UnsupportedContentError(
             f"A message of the {speaker} holds content of type {kind!r}, which local models do not take.",

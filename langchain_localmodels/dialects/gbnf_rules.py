@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from langchain_localmodels.dialects.json_schema import schema_rules
+from langchain_localmodels.dialects.json_schema import schema_grammar, schema_rules
 from langchain_localmodels.dialects.json_types import COMMON_RULES
 
 _SPACE = " \t\r\n"
@@ -57,6 +57,8 @@ class Rules:
         Raises:
             InvalidRequestError: See `schema_grammar`.
         """
+        # In the whole grammar it lies too deep for the search for texts that can be read in too many ways.
+        schema_grammar(schema)
         found = schema_rules(schema, prefix=f"s{self._schemas}x")
         self._schemas += 1
         self._rules.update(found.rules)

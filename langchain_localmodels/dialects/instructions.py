@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from langchain_localmodels.engines.base import Text, Tool, Turn
+from langchain_localmodels.dialects.template_turns import CallWriter, plain_calls
+from langchain_localmodels.engines.base import Text, Tool, ToolCall, Turn
 
 _TOOLS = """\
 You may call these tools:
@@ -15,21 +16,25 @@ You may call these tools:
 {tools}
 </tools>
 
-To call a tool, answer with its name and arguments as JSON, in this form and with nothing else:
-<tool_call>
-{{"name": "name of the tool", "arguments": {{}}}}
-</tool_call>"""
+To call a tool, answer with its name and arguments{how}, in this form and with nothing else:
+{example}"""
+_EXAMPLE = ToolCall("call00000", "name_of_the_tool", '{"name_of_an_argument": "its value"}')
 
 
-def explain_tools(turns: Sequence[Turn], tools: Sequence[Tool]) -> tuple[Turn, ...]:
-    """Tell the model of the tools in the notation that most models know, for chat templates without a place for them.
+def explain_tools(
+    turns: Sequence[Turn], tools: Sequence[Tool], write_calls: CallWriter = plain_calls
+) -> tuple[Turn, ...]:
+    """Tell the model of the tools, for chat templates without a place for them.
 
     Args:
         turns: The conversation.
         tools: What the model may call.
+        write_calls: How it writes calls; without anything, in the notation that most models know.
     """
     lines = "\n".join(json.dumps(tool.as_openai(), ensure_ascii=False) for tool in tools)
-    return add_to_system(turns, _TOOLS.format(tools=lines))
+    example = write_calls([_EXAMPLE])
+    how = " as JSON" if _EXAMPLE.arguments in example else ""
+    return add_to_system(turns, _TOOLS.format(tools=lines, how=how, example=example))
 
 
 def explain_schema(turns: Sequence[Turn], schema: Mapping[str, Any]) -> tuple[Turn, ...]:
@@ -39,7 +44,7 @@ def explain_schema(turns: Sequence[Turn], schema: Mapping[str, Any]) -> tuple[Tu
         turns: The conversation.
         schema: JSON Schema of the answer.
     """
-    is_object = schema.get("type", "object") == "object"
+    is_object = schema.get("type") == "object"
     kind = "a JSON object that matches" if is_object else "JSON that matches"
     return add_to_system(turns, f"Answer with {kind} this schema:\n{json.dumps(schema, ensure_ascii=False)}")
 

@@ -169,7 +169,8 @@ class OutputReader:
     def _marks_here(self) -> tuple[str, ...]:
         """What ends the present text or reasoning, other than a stop string."""
         if self._state is _State.REASONING and self._reasoning:
-            return (self._reasoning.closing,)
+            calls = (*self._marks, *self._silent) if self._notation and self._notation.ends_reasoning else ()
+            return (self._reasoning.closing, *calls)
         again = (self._reasoning.opening,) if self._reasoning and self._reasoning.anywhere else ()
         return (*self._marks, *self._silent, *again)
 
@@ -205,6 +206,12 @@ class OutputReader:
         said = before.rstrip(_SPACE)
         self._say(said)
         if self._state is _State.REASONING:
+            assert self._reasoning is not None
+            closing = self._reasoning.closing
+            if match.marker != closing:
+                # It is read again, as the call that it begins. The mark that was forgotten may still come.
+                self._silent.setdefault(closing, Mark(closing))
+                rest = match.marker + rest
             self._enter(_State.TEXT, rest, dropping=_LINE_BREAKS)
             self._at_start = True
             self._drop_around_answer()

@@ -66,6 +66,9 @@ REASONING_FORMATS: tuple[ReasoningFormat, ...] = (
     ReasoningFormat("<seed:think>", "</seed:think>"),
     # With a budget of nothing, Seed-OSS is made to begin with saying so.
     ReasoningFormat("<seed:think><seed:cot_budget_reflect>", "</seed:think>"),
+    # MiniMax M3, then Hunyuan 3, whose template puts the name of the edition into its marks.
+    ReasoningFormat("<mm:think>", "</mm:think>"),
+    ReasoningFormat("<think:opensource>", "</think:opensource>", signs=("<think{}>", "<think:opensource>")),
     ReasoningFormat("[THINK]", "[/THINK]"),
     ReasoningFormat("\u25c1think\u25b7", "\u25c1/think\u25b7"),
     ReasoningFormat("<|START_THINKING|>", "<|END_THINKING|>"),

@@ -13,7 +13,7 @@ import operator as op
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any, NoReturn
 
 from jinja2 import nodes
@@ -200,8 +200,9 @@ def _tojson(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    # Unlike Jinja's own, it does not escape for HTML.
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    # Unlike Jinja's own, it does not escape for HTML. What `map` and its like give is a list in llama.cpp.
+    listed = list(value) if isinstance(value, Iterator) else value
+    return json.dumps(listed, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def _bounded_join(pieces: Iterable[str]) -> str:

@@ -8,36 +8,50 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from langchain_localmodels.engines.base import Image, Role, Text, ToolCall, Turn
 
 Recast: TypeAlias = Callable[[Sequence[Turn]], "tuple[Turn, ...]"]
+CallWriter: TypeAlias = Callable[[Sequence[ToolCall]], str]
 
 _BLANK_LINE = "\n\n"
 
 
-def as_message(turn: Turn, *, arguments_as_text: bool = False, content_as_parts: bool = False) -> dict[str, Any]:
-    """One turn in the form that templates expect: OpenAI's, with the arguments of tool calls as an object.
+@dataclass(frozen=True, slots=True)
+class MessageForm:
+    """What differs among templates in the messages that they expect.
 
-    Args:
-        turn: The turn.
-        arguments_as_text: Give arguments as JSON text, for templates that put them together with `+`.
-        content_as_parts: Give content as a list of typed parts, for templates that know only that.
+    Attributes:
+        arguments_as_text: The arguments of calls are JSON text, for templates that put them together with `+`.
+        content_as_parts: Content is a list of typed parts, for templates that know only that.
+        null_content: Beside calls there is no content rather than an empty one, by which templates tell calls.
+        reasoning_key: Under which key reasoning stands.
     """
+
+    arguments_as_text: bool = False
+    content_as_parts: bool = False
+    null_content: bool = False
+    reasoning_key: str = "reasoning_content"
+
+
+def as_message(turn: Turn, form: MessageForm) -> dict[str, Any]:
+    """One turn in the form that templates expect: OpenAI's, with the arguments of tool calls as an object."""
     message: dict[str, Any] = {"role": turn.role, "content": turn.text}
-    if turn.parts and (content_as_parts or any(isinstance(part, Image) for part in turn.parts)):
+    if turn.parts and (form.content_as_parts or any(isinstance(part, Image) for part in turn.parts)):
         message["content"] = [
             {"type": "text", "text": part.text} if isinstance(part, Text) else {"type": "image"} for part in turn.parts
         ]
+    elif turn.tool_calls and form.null_content and not turn.text:
+        message["content"] = None
     if turn.name is not None:
         message["name"] = turn.name
     if turn.reasoning:
-        message["reasoning_content"] = turn.reasoning
+        message[form.reasoning_key] = turn.reasoning
     if turn.tool_calls:
-        message["tool_calls"] = [_call(call, as_text=arguments_as_text) for call in turn.tool_calls]
+        message["tool_calls"] = [_call(call, as_text=form.arguments_as_text) for call in turn.tool_calls]
     if turn.tool_call_id is not None:
         message["tool_call_id"] = turn.tool_call_id
     return message
@@ -95,18 +109,19 @@ def one_call_per_turn(turns: Sequence[Turn]) -> tuple[Turn, ...]:
 
 def short_call_ids(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     """Give tool calls ids of nine letters and digits, which Mistral's templates insist on."""
-
-    def short(call_id: str) -> str:
-        return hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:9]
-
     return tuple(
         replace(
             turn,
-            tool_calls=tuple(replace(call, id=short(call.id)) for call in turn.tool_calls),
-            tool_call_id=None if turn.tool_call_id is None else short(turn.tool_call_id),
+            tool_calls=tuple(replace(call, id=short_call_id(call.id)) for call in turn.tool_calls),
+            tool_call_id=None if turn.tool_call_id is None else short_call_id(turn.tool_call_id),
         )
         for turn in turns
     )
+
+
+def short_call_id(call_id: str) -> str:
+    """An id of nine letters and digits for any other."""
+    return hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:9]
 
 
 def telling_call_ids(turns: Sequence[Turn]) -> tuple[Turn, ...]:
@@ -124,12 +139,47 @@ def telling_call_ids(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     )
 
 
-def tools_as_text(turns: Sequence[Turn], *, calls: bool, results: bool) -> tuple[Turn, ...]:
+def answered_results(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """Let the assistant say nothing between the result of a tool and the user, for templates that expect an answer."""
+    answered: list[Turn] = []
+    for turn in turns:
+        if turn.role == "user" and answered and answered[-1].role == "tool":
+            # Not quite nothing: some of these templates refuse that as well.
+            answered.append(Turn("assistant", (Text(" "),)))
+        answered.append(turn)
+    return tuple(answered)
+
+
+def text_as_reasoning(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """Let what stands before calls be reasoning where there is some, for templates that take one of the two."""
+    return tuple(
+        replace(turn, parts=(), reasoning=f"{turn.reasoning}{_BLANK_LINE}{turn.text}")
+        if turn.tool_calls and turn.reasoning and turn.text
+        else turn
+        for turn in turns
+    )
+
+
+def text_before_calls(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """Give what is said beside calls a turn of its own, for templates that would leave it out.
+
+    Reasoning stays with the calls: of other turns many templates leave it out.
+    """
+    told: list[Turn] = []
+    for turn in turns:
+        if turn.tool_calls and turn.text:
+            told += [Turn(turn.role, turn.parts, name=turn.name), replace(turn, parts=())]
+        else:
+            told.append(turn)
+    return tuple(told)
+
+
+def tools_as_text(turns: Sequence[Turn], *, calls: CallWriter | None, results: bool) -> tuple[Turn, ...]:
     """Write tool calls or their results as text, for templates that would leave them out.
 
     Args:
         turns: The conversation.
-        calls: Whether to write the calls into the text of the assistant.
+        calls: Writes the calls into the text of the assistant; without it they stay.
         results: Whether to let the user tell the results.
     """
     recast: list[Turn] = []
@@ -137,13 +187,29 @@ def tools_as_text(turns: Sequence[Turn], *, calls: bool, results: bool) -> tuple
         if results and turn.role == "tool":
             said = (Text("<tool_response>\n"), *turn.parts, Text("\n</tool_response>"))
             recast.append(Turn("user", said))
-        elif calls and turn.tool_calls:
-            written = (f"<tool_call>\n{_call_text(call)}\n</tool_call>" for call in turn.tool_calls)
-            said = (*turn.parts, Text(("\n" if turn.text else "") + "\n".join(written)))
+        elif calls is not None and turn.tool_calls:
+            said = (*turn.parts, Text(("\n" if turn.text else "") + calls(turn.tool_calls)))
             recast.append(replace(turn, parts=said, tool_calls=()))
         else:
             recast.append(turn)
     return merge_runs(recast) if results else tuple(recast)
+
+
+def plain_calls(calls: Sequence[ToolCall]) -> str:
+    """Calls as most models know them."""
+    return "\n".join(f"<tool_call>\n{_call_text(call)}\n</tool_call>" for call in calls)
+
+
+def described(tool: dict[str, Any]) -> dict[str, Any]:
+    """A tool in OpenAI's form whose arguments all have a description, if an empty one."""
+    function = tool["function"]
+    listed = function["parameters"].get("properties")
+    if not isinstance(listed, Mapping):
+        return tool
+    arguments = {
+        key: {"description": "", **schema} if isinstance(schema, Mapping) else schema for key, schema in listed.items()
+    }
+    return {**tool, "function": {**function, "parameters": {**function["parameters"], "properties": arguments}}}
 
 
 def join_turns(run: Sequence[Turn]) -> Turn:
@@ -167,16 +233,16 @@ def _with_between(items: Iterable[Any], separator: Any) -> Iterable[Any]:
 
 
 def _call(call: ToolCall, *, as_text: bool) -> dict[str, Any]:
-    arguments: object = call.arguments if as_text else _parsed(call.arguments)
+    arguments: object = call.arguments if as_text else parsed_arguments(call.arguments)
     return {"type": "function", "id": call.id, "function": {"name": call.name, "arguments": arguments}}
 
 
 def _call_text(call: ToolCall) -> str:
-    return json.dumps({"name": call.name, "arguments": _parsed(call.arguments)}, ensure_ascii=False)
+    return json.dumps({"name": call.name, "arguments": parsed_arguments(call.arguments)}, ensure_ascii=False)
 
 
-def _parsed(arguments: str) -> object:
-    """The arguments as an object; as they stand where they are none, as in a call that went wrong."""
+def parsed_arguments(arguments: str) -> object:
+    """The arguments of a call as an object; as they stand where they are none, as in a call that went wrong."""
     try:
         value = json.loads(arguments) if arguments.strip() else {}
     except (ValueError, RecursionError):

@@ -6,35 +6,52 @@ Owns what a template can and cannot do, found out by trying, and the errors of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from langchain_localmodels.dialects.template_turns import (
+    CallWriter,
+    MessageForm,
     Recast,
+    answered_results,
     as_message,
+    described,
     fold_system,
     merge_runs,
     one_call_per_turn,
+    plain_calls,
     short_call_ids,
     telling_call_ids,
+    text_as_reasoning,
+    text_before_calls,
     tools_as_text,
 )
 from langchain_localmodels.engines.base import Image, Text, Tool, ToolCall, Turn
 from langchain_localmodels.errors import ChatTemplateError, UnsupportedContentError
 
+_Place: TypeAlias = Literal["tools", "xml_tools", "system"]
+
 _MAX_SOURCE = 1 << 20
 _OTHER_TEMPLATE = "Pass another chat template, such as the one of the model's page on Hugging Face."
 _PROBE = "qzprobe"
 _PROBE_TOOL = Tool(_PROBE, "", {"type": "object", "properties": {}})
+_BARE_TOOL = Tool(_PROBE, "", {"type": "object", "properties": {"a": {"type": "string"}}})
 _USER = Turn("user", (Text("hello"),))
+_REASONING_KEYS = ("reasoning_content", "thinking", "reasoning", "thought")
 # Tried in turn when a template refuses a conversation in its own words.
 _RECASTS: tuple[tuple[Recast, ...], ...] = (
     (),
     (merge_runs,),
     (short_call_ids,),
     (one_call_per_turn,),
+    (text_as_reasoning,),
+    (answered_results,),
+    (answered_results, short_call_ids),
     (merge_runs, one_call_per_turn, short_call_ids),
+    (merge_runs, one_call_per_turn, short_call_ids, text_as_reasoning, answered_results),
 )
 
 
@@ -83,6 +100,7 @@ class ChatTemplate:
         *,
         tools: Sequence[Tool] = (),
         add_generation_prompt: bool = True,
+        write_calls: CallWriter = plain_calls,
         **variables: Any,
     ) -> str:
         """Write a conversation as the model reads it.
@@ -94,6 +112,7 @@ class ChatTemplate:
             turns: The conversation.
             tools: What the model may call.
             add_generation_prompt: Whether the text ends where the assistant begins to answer.
+            write_calls: How calls are written as text, where the template has no place for them.
             **variables: Further variables that the template knows, such as `enable_thinking`.
 
         Raises:
@@ -107,7 +126,7 @@ class ChatTemplate:
                 f"{self._whose} has no place for images.", hint="Use a model that reads images, or leave them out."
             )
         settings = {"tools": tools, "add_generation_prompt": add_generation_prompt, **variables}
-        adapted = self._adapted(given)
+        adapted = self._adapted(given, write_calls)
         refusal: ChatTemplateError | None = None
         tried: list[tuple[Turn, ...]] = []
         for recasts in _RECASTS:
@@ -130,7 +149,40 @@ class ChatTemplate:
     @cached_property
     def supports_tools(self) -> bool:
         """Whether the template tells the model of the tools it may call."""
-        return _PROBE in self._try(_USER, tools=(_PROBE_TOOL,))
+        return self._place_of_tools is not None
+
+    @cached_property
+    def _place_of_tools(self) -> _Place | None:
+        """Where the template looks for tools; SmolLM3's and Phi-4-mini's have places of their own."""
+        places: tuple[_Place, ...] = ("tools", "xml_tools", "system")
+        return next(
+            (
+                place
+                for place in places
+                if _PROBE in self._try(_USER, tools=(_PROBE_TOOL,), place=place, describe=False)
+            ),
+            None,
+        )
+
+    @cached_property
+    def _no_tools(self) -> Mapping[str, Any]:
+        """What says that there are no tools, for templates that go through them without asking."""
+        ways: tuple[dict[str, Any], ...] = ({"tools": None}, {}, {"tools": []})
+        forms = [MessageForm(content_as_parts=parts) for parts in (False, True)]
+        return next(
+            (known for known in ways if any(self._try(_USER, form=form, known=known) for form in forms)), ways[0]
+        )
+
+    @cached_property
+    def _wants_descriptions(self) -> bool:
+        """Whether the template fails where an argument of a tool has no description."""
+        if self._try(_USER, tools=(_BARE_TOOL,), place="tools", describe=False):
+            return False
+        return _PROBE in self._try(_USER, tools=(_BARE_TOOL,), place="tools", describe=True)
+
+    def takes(self, tools: Sequence[Tool]) -> bool:
+        """Whether the template can write these tools; some fail on schemas that say less than they expect."""
+        return bool(self._try(_USER, tools=tools))
 
     @cached_property
     def supports_system(self) -> bool:
@@ -145,13 +197,37 @@ class ChatTemplate:
     @cached_property
     def _wants_parts(self) -> bool:
         probe = Turn("user", (Text(_PROBE),))
-        return _PROBE not in self._try(probe, as_parts=False) and _PROBE in self._try(probe, as_parts=True)
+        as_text, as_parts = (self._try(probe, form=MessageForm(content_as_parts=parts)) for parts in (False, True))
+        return _PROBE not in as_text and _PROBE in as_parts
 
     @cached_property
-    def _wants_text_arguments(self) -> bool:
-        as_object = self._try_call(as_text=False)
-        # Without quotes or with single ones it is Python's notation, which no model was trained on.
-        return f"'{_PROBE}'" in as_object or (not as_object and _PROBE in self._try_call(as_text=True))
+    def _form_of_calls(self) -> MessageForm:
+        """The first form in which a call is written in full, or rather the shortest of those for empty content."""
+        plain = MessageForm(content_as_parts=self._wants_parts)
+        found: dict[MessageForm, str] = {}
+        for null_content in (False, True):
+            for as_text in (False, True):
+                form = replace(plain, null_content=null_content, arguments_as_text=as_text)
+                output = self._try_call(form)
+                # With single quotes it is Python's notation, which no model was trained on.
+                if _PROBE in output and f"'{_PROBE}'" not in output:
+                    found[form] = output
+                    break
+        # Some templates write an empty answer beside the calls unless there is none.
+        return min(found, key=lambda form: len(found[form]), default=plain)
+
+    @cached_property
+    def _reasoning_key(self) -> str:
+        """The key under which the template looks for reasoning."""
+        call = ToolCall("callprobe", "f", "{}")
+        thought, answer = Turn("assistant", reasoning=_PROBE, tool_calls=(call,)), Turn("assistant", reasoning=_PROBE)
+        result = Turn("tool", (Text("hello"),), name=call.name, tool_call_id=call.id)
+        spoken = replace(answer, parts=(Text("hello"),))
+        for key in _REASONING_KEYS:
+            form = replace(self._form_of_calls, reasoning_key=key)
+            if any(_PROBE in self._try(_USER, *turns, form=form) for turns in ((thought, result), (spoken,))):
+                return key
+        return _REASONING_KEYS[0]
 
     @cached_property
     def _leaves_out(self) -> dict[str, bool]:
@@ -160,8 +236,18 @@ class ChatTemplate:
         result = Turn("tool", (Text(f"{_PROBE}2"),), name=call.name, tool_call_id=call.id)
         output = self._try(_USER, Turn("assistant", tool_calls=(call,)), result)
         calls = call.name not in output and not self._names_calls_by_id
-        # A template that writes any role, but no calls, belongs to a model that never saw the role of tools.
-        return {"calls": calls, "results": calls or f"{_PROBE}2" not in output}
+        # A template that writes any role, but no calls, belongs to a model that never saw the role of tools,
+        # unless it tells the model of tools.
+        return {"calls": calls, "results": (calls and not self.supports_tools) or f"{_PROBE}2" not in output}
+
+    @cached_property
+    def _leaves_out_text(self) -> bool:
+        """Whether what is said beside calls has no place."""
+        call = ToolCall("callprobe", f"{_PROBE}1", "{}")
+        said = Turn("assistant", (Text(f"{_PROBE}2"),), tool_calls=(call,))
+        result = Turn("tool", (Text("hello"),), name=call.name, tool_call_id=call.id)
+        output = self._try(_USER, said, result)
+        return bool(output) and f"{_PROBE}2" not in output
 
     @cached_property
     def _names_calls_by_id(self) -> bool:
@@ -170,9 +256,9 @@ class ChatTemplate:
         output = self._try(_USER, Turn("assistant", tool_calls=(call,)))
         return call.id in output and call.name not in output
 
-    def _try_call(self, *, as_text: bool) -> str:
+    def _try_call(self, form: MessageForm) -> str:
         call = ToolCall("callprobe", "f", f'{{"{_PROBE}": 1}}')
-        return self._try(_USER, Turn("assistant", tool_calls=(call,)), arguments_as_text=as_text)
+        return self._try(_USER, Turn("assistant", tool_calls=(call,)), form=form)
 
     def _try(self, *turns: Turn, **settings: Any) -> str:
         """Render a conversation of our own; empty text if the template does not take it."""
@@ -183,12 +269,15 @@ class ChatTemplate:
                 raise
             return ""
 
-    def _adapted(self, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    def _adapted(self, turns: tuple[Turn, ...], write_calls: CallWriter) -> tuple[Turn, ...]:
         """The conversation without what this template would refuse or, worse, silently leave out."""
         if any(turn.role == "tool" or turn.tool_calls for turn in turns) and any(self._leaves_out.values()):
-            turns = tools_as_text(turns, **self._leaves_out)
+            left_out = self._leaves_out
+            turns = tools_as_text(turns, calls=write_calls if left_out["calls"] else None, results=left_out["results"])
         if any(turn.tool_calls for turn in turns) and self._names_calls_by_id:
             turns = telling_call_ids(turns)
+        if any(turn.tool_calls and turn.text for turn in turns) and self._leaves_out_text:
+            turns = text_before_calls(turns)
         if any(turn.role == "system" for turn in turns):
             if not self.supports_system:
                 return fold_system(turns, keep_first=False)
@@ -202,27 +291,54 @@ class ChatTemplate:
         *,
         tools: Sequence[Tool] = (),
         add_generation_prompt: bool = True,
-        as_parts: bool | None = None,
-        arguments_as_text: bool | None = None,
+        form: MessageForm | None = None,
+        place: _Place | None = None,
+        describe: bool | None = None,
+        known: Mapping[str, Any] | None = None,
         **variables: Any,
     ) -> str:
-        calls = any(turn.tool_calls for turn in turns)
-        if as_parts is None:
-            as_parts = self._wants_parts
-        if arguments_as_text is None:
-            arguments_as_text = calls and self._wants_text_arguments
-        messages = [as_message(turn, arguments_as_text=arguments_as_text, content_as_parts=as_parts) for turn in turns]
-        known: dict[str, Any] = {
+        """Render turns as they are; what is not given is found out by trying."""
+        messages = [as_message(turn, form or self._form_for(turns)) for turn in turns]
+        told = self._tool_variables(tools, messages, place, describe) if known is None else known
+        given: dict[str, Any] = {
             **self._tokens,
             "messages": messages,
-            "tools": [tool.as_openai() for tool in tools] or None,
             "documents": None,
             "add_generation_prompt": add_generation_prompt,
+            **told,
+            **variables,
         }
         try:
-            return self._sandbox.render_template(self._template, {**known, **variables})
+            return self._sandbox.render_template(self._template, given)
         except Exception as error:
             raise self._failure(error) from error
+
+    def _form_for(self, turns: Sequence[Turn]) -> MessageForm:
+        if any(turn.tool_calls or turn.reasoning for turn in turns):
+            form = self._form_of_calls
+        else:
+            form = MessageForm(content_as_parts=self._wants_parts)
+        return replace(form, reasoning_key=self._reasoning_key) if any(turn.reasoning for turn in turns) else form
+
+    def _tool_variables(
+        self, tools: Sequence[Tool], messages: list[dict[str, Any]], place: _Place | None, describe: bool | None
+    ) -> Mapping[str, Any]:
+        """The variables that tell of tools; where the system tells of them, its message is changed."""
+        if not tools:
+            return self._no_tools
+        place = place or self._place_of_tools
+        if describe is None:
+            describe = place == "tools" and self._wants_descriptions
+        listed = [described(tool.as_openai()) if describe else tool.as_openai() for tool in tools]
+        texts = [json.dumps(tool["function"], ensure_ascii=False) for tool in listed]
+        if place == "xml_tools":
+            return {**self._no_tools, "xml_tools": texts}
+        if place == "system":
+            if not messages or messages[0]["role"] != "system":
+                messages.insert(0, {"role": "system", "content": ""})
+            messages[0]["tools"] = f"[{', '.join(texts)}]"
+            return self._no_tools
+        return {"tools": listed}
 
     def _failure(self, error: Exception) -> ChatTemplateError:
         words = _words(error)

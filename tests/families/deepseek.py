@@ -76,6 +76,9 @@ FAMILY = Family(
             (REASONING, ("call", "now", {})),
             grammar=None,
         ),
+        "a fence that ends in the same line": Output(
+            f"{THOUGHT}{BEGIN}{NOW.replace('}' + chr(10), '}')}{END}", (REASONING, ("call", "now", {})), forced=True
+        ),
         "no mark around all": Output(f"{THOUGHT}{NOW}", (REASONING, ("call", "now", {})), grammar=None),
         "not closed": Output(
             f"{THOUGHT}{BEGIN}{NOW.removesuffix('<｜tool▁call▁end｜>')}",

@@ -159,7 +159,19 @@ FAMILY = Family(
     notation="deepseek_v32",
     raw_strings=True,
     tokens={"bos_token": "<｜begin▁of▁sentence｜>"},
-    outputs=outputs(AROUND, THOUGHT),
+    outputs={
+        **outputs(AROUND, THOUGHT),
+        "a call in the middle of reasoning": Output(f"Hm.\n\n{block(PARIS)}", (REASONING, CALLED), forced=True),
+        "the mark that was forgotten comes later": Output(
+            f"Hm.\n\n{block(NOW)}</think>\n\nDone.",
+            (REASONING, ("call", "now", {}), ("text", "Done.")),
+            grammar=False,
+            forced=False,
+        ),
+        "a call in the middle of reasoning, cut off": Output(
+            f"Hm.\n\n{block(PARIS)[:90]}", (REASONING, ("invalid", "get_weather")), grammar=False, forced=False
+        ),
+    },
     refused=refused(AROUND, THOUGHT),
     prompt_has=(PARIS.partition('\n<｜DSML｜parameter name="days"')[0] + "\n</｜DSML｜invoke>", "<function_results>"),
 )

@@ -48,6 +48,11 @@ FAMILY = Family(
     tokens={"bos_token": "<bos>"},
     outputs={
         "text": Output("See <|tool or <tool_call|>.", (("text", "See <|tool or <tool_call|>."),), forced=False),
+        "ends of channels that were not open": Output(
+            "<|channel>thought\n<channel|>It is 5.<|channel>thought\n<channel|><channel|>",
+            (("text", "It is 5."),),
+            grammar=None,
+        ),
         "one call": Output(PARIS, (("call", "get_weather", {"city": "Paris", "days": 3}),), forced=True),
         "thoughts, a call, thoughts": Output(
             f"<|channel>thought\nHm.\n<channel|>{PARIS}<|channel>thought\nNow.<channel|>{NOW}",

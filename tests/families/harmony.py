@@ -50,6 +50,11 @@ FAMILY = Family(
             (("reasoning", "Let's see."), ("text", '{"a": 1}')),
             forced=False,
         ),
+        "the assistant addressed, then another channel": Output(
+            f"{THOUGHT}<|channel|>commentary to=assistant{FINAL}Hi.",
+            (("reasoning", "Let's see."), ("text", "Hi.")),
+            grammar=None,
+        ),
         "one call": Output(PARIS, (CALLED,), forced=True),
         "thoughts, then a call": Output(THOUGHT + PARIS, (("reasoning", "Let's see."), CALLED), forced=True),
         "a call, and its end": Output(f"{PARIS}<|call|>", (CALLED,), grammar=False, forced=False),

@@ -13,11 +13,13 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from langchain_localmodels import ChatLlamaCpp
 from langchain_localmodels.demo import model_path
-from langchain_localmodels.dialects.answer_grammar import AnswerForm
+from langchain_localmodels.dialects.answer_grammar import AnswerForm, answer_grammar
 from langchain_localmodels.dialects.chat_dialect import ChatDialect
+from langchain_localmodels.dialects.notations import NOTATIONS
+from langchain_localmodels.dialects.notations.base import Notation
 from langchain_localmodels.dialects.reasoning import ReasoningFormat, reasoning_format
 from langchain_localmodels.dialects.templates import ChatTemplate
-from langchain_localmodels.engines.base import Text, Tool, Turn
+from langchain_localmodels.engines.base import Text, Tool, ToolCall, Turn
 from tests.families import FAMILIES, TOOLS, Family, Output
 from tests.integration_tests.matcher import Matcher
 
@@ -69,6 +71,15 @@ def test_something_is_refused_and_something_is_not(family: Family):
     assert family.refused
     assert any(output.forced for output in family.outputs.values())
     assert any(output.grammar is False for output in family.outputs.values())
+
+
+@pytest.mark.parametrize("notation", NOTATIONS, ids=lambda notation: notation.name)
+def test_calls_as_they_are_written_are_allowed(matcher: Matcher, notation: Notation):
+    """What the examples and histories in prompts show is what the model is then held to."""
+    call = ToolCall("call_1", "get_weather", '{"city": "Paris", "days": 3}')
+    gbnf = answer_grammar(AnswerForm(TOOLS, parallel=False), notation, None)
+    assert gbnf is not None
+    assert matcher.takes(gbnf, notation.written([call]))
 
 
 # --- on the engine --------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from langchain_localmodels.dialects.notations.base import Notation
-from langchain_localmodels.dialects.notations.command_r import CommandR, CommandR7B
+from langchain_localmodels.dialects.notations.command_r import Cohere2Moe, CommandR, CommandR7B
 from langchain_localmodels.dialects.notations.deepseek import DeepSeek, DeepSeekV31
 from langchain_localmodels.dialects.notations.dsml import Dsml, DsmlV4
 from langchain_localmodels.dialects.notations.functionary import FunctionaryV2, FunctionaryV3_1, FunctionaryV3_2
@@ -22,7 +22,7 @@ from langchain_localmodels.dialects.notations.mistral import Mistral, MistralArg
 from langchain_localmodels.dialects.notations.phi import Phi
 from langchain_localmodels.dialects.notations.pythonic import GemmaToolCode, Lfm2
 from langchain_localmodels.dialects.notations.qwen_coder import QwenCoder, Seed
-from langchain_localmodels.dialects.notations.tagged_lists import Apriel, Nemotron
+from langchain_localmodels.dialects.notations.tagged_lists import Apriel, MiniMaxM1, Nemotron
 from langchain_localmodels.errors import InvalidRequestError
 
 GENERIC = Generic()
@@ -42,11 +42,13 @@ NOTATIONS: tuple[Notation, ...] = (
     MistralIds(),
     MistralArguments(),
     Mistral(),
+    Cohere2Moe(),
     CommandR7B(),
     Dsml(),
     DsmlV4(),
     DeepSeekV31(),
     DeepSeek(),
+    MiniMaxM1(),
     Apriel(),
     Glm(),
     QwenCoder(),

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from langchain_localmodels.dialects.gbnf_rules import Rules
 from langchain_localmodels.dialects.notations.bodies import Body
-from langchain_localmodels.engines.base import Tool
+from langchain_localmodels.engines.base import Tool, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +86,13 @@ class Notation(ABC):
     Attributes:
         name: By which users choose it.
         parallel: Whether models that write it were trained to write several calls in one answer.
+        ends_reasoning: Whether models that write it are known to call in the middle of their reasoning, and stop there.
         before_text: What stands before the text of an answer that has a channel of its own for it.
     """
 
     name: ClassVar[str]
     parallel: ClassVar[bool] = True
+    ends_reasoning: ClassVar[bool] = False
     before_text: ClassVar[str] = ""
 
     @abstractmethod
@@ -120,6 +122,14 @@ class Notation(ABC):
 
         Raises:
             ToolCallSyntaxError: There is none, or something else.
+        """
+
+    @abstractmethod
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """Write calls as the model does, marks and all, for examples and for templates that would leave calls out.
+
+        Args:
+            calls: The calls, at least one. Arguments that are no JSON object are written as they are.
         """
 
     @abstractmethod

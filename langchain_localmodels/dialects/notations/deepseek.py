@@ -11,8 +11,13 @@ from collections.abc import Mapping, Sequence
 from langchain_localmodels.dialects.gbnf_rules import Rules, literal
 from langchain_localmodels.dialects.notations.base import Blocks, Mark, Notation, ParsedCall, ToolCallSyntaxError
 from langchain_localmodels.dialects.notations.bodies import Body, MarkedBody
-from langchain_localmodels.dialects.notations.json_calls import arguments_of, arguments_schema, value_at
-from langchain_localmodels.engines.base import Tool
+from langchain_localmodels.dialects.notations.json_calls import (
+    arguments_of,
+    arguments_schema,
+    value_at,
+    written_arguments,
+)
+from langchain_localmodels.engines.base import Tool, ToolCall
 
 _BEGIN, _END = "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>"
 _ALL_BEGIN, _ALL_END = "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"
@@ -65,6 +70,10 @@ class DeepSeek(Notation):
             raise ToolCallSyntaxError("Something follows the arguments.", name)
         return [ParsedCall(name, arguments_of(value, name))]
 
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        return f"{_ALL_BEGIN}{''.join(f'{_BEGIN}{self._written(call)}{_END}' for call in calls)}{_ALL_END}"
+
     def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
         """See `Notation.blocks`."""
         call = rules.one_of(
@@ -73,9 +82,12 @@ class DeepSeek(Notation):
         more = f'("\\n"? {call})*' if parallel else ""
         return Blocks({_ALL_BEGIN: f'"\\n"? {call} {more} "\\n"? {literal(_ALL_END)}'})
 
+    def _written(self, call: ToolCall) -> str:
+        return f"{_TYPE}{call.name}\n```json\n{written_arguments(call)}\n```"
+
     def _call(self, rules: Rules, tool: Tool) -> str:
-        before, after = literal(f"{_TYPE}{tool.name}\n```json\n"), literal("\n```")
-        return f"{before} {rules.json(arguments_schema(tool))} {after}"
+        before = literal(f"{_TYPE}{tool.name}\n```json\n")
+        return f'{before} {rules.json(arguments_schema(tool))} "\\n"? {literal("```")}'
 
 
 class DeepSeekV31(DeepSeek):
@@ -86,6 +98,9 @@ class DeepSeekV31(DeepSeek):
     def recognises(self, template_source: str) -> bool:
         """See `Notation.recognises`."""
         return super().recognises(template_source) and "```json" not in template_source
+
+    def _written(self, call: ToolCall) -> str:
+        return f"{call.name}{_BETWEEN}{written_arguments(call)}"
 
     def _call(self, rules: Rules, tool: Tool) -> str:
         return f"{literal(tool.name + _BETWEEN)} {rules.json(arguments_schema(tool))}"

@@ -23,7 +23,8 @@ from langchain_localmodels.dialects.notations.schemas import (
     part_of,
 )
 from langchain_localmodels.dialects.stopping import first_match, held_back
-from langchain_localmodels.engines.base import Tool
+from langchain_localmodels.dialects.template_turns import parsed_arguments
+from langchain_localmodels.engines.base import Tool, ToolCall
 
 _INVOKE, _INVOKE_END = "<｜DSML｜invoke", "</｜DSML｜invoke>"
 _PARAMETER, _PARAMETER_END = "<｜DSML｜parameter", "</｜DSML｜parameter>"
@@ -41,6 +42,7 @@ class Dsml(Notation):
     """Strings as they are, with `string="true"`, and anything else as JSON."""
 
     name = "deepseek_v32"
+    ends_reasoning = True
     _around: ClassVar[str] = _AROUND[0]
 
     def recognises(self, template_source: str) -> bool:
@@ -78,6 +80,11 @@ class Dsml(Notation):
             arguments[key] = _value(text, is_string, schema, root, name)
             at = found.end()
         return [ParsedCall(name, encode(arguments))]
+
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        around = f"｜DSML｜{self._around}>"
+        return f"<{around}\n{''.join(map(_written, calls))}</{around}"
 
     def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
         """See `Notation.blocks`."""
@@ -192,7 +199,7 @@ def _typed(rules: Rules, schema: Any, root: Mapping[str, Any], text: str) -> str
     known = followed(schema, root)
     members = known.get("anyOf", known.get("oneOf"))
     if isinstance(members, list) and members and not known.keys() & {"type", "enum", "const", "nullable"}:
-        return rules.one_of([_typed(rules, member, root, text) for member in members])
+        return rules.one_of([_typed(rules, member, root, text) for member in members if member is not False])
     kinds = kinds_of(schema, root)
     closing = literal(f"{_PARAMETER_END}\n")
     ways: list[str] = []
@@ -210,3 +217,15 @@ def _typed(rules: Rules, schema: Any, root: Mapping[str, Any], text: str) -> str
 
 def _quoted(name: str) -> str:
     return f'"{name}"'
+
+
+def _written(call: ToolCall) -> str:
+    arguments = parsed_arguments(call.arguments)
+    if not isinstance(arguments, dict):
+        return f'{_INVOKE} name="{call.name}">\n{arguments}\n{_INVOKE_END}\n'
+    elements = (
+        f'{_PARAMETER} name="{key}" string="{encode(isinstance(value, str))}">'
+        f"{value if isinstance(value, str) else encode(value)}{_PARAMETER_END}\n"
+        for key, value in arguments.items()
+    )
+    return f'{_INVOKE} name="{call.name}">\n{"".join(elements)}{_INVOKE_END}\n'

@@ -9,8 +9,13 @@ from typing import ClassVar
 from langchain_localmodels.dialects.gbnf_rules import Rules, literal
 from langchain_localmodels.dialects.notations.base import Blocks, Mark, Notation, ParsedCall, ToolCallSyntaxError
 from langchain_localmodels.dialects.notations.bodies import Body, JsonBody, MarkedBody
-from langchain_localmodels.dialects.notations.json_calls import arguments_of, arguments_schema, decode
-from langchain_localmodels.engines.base import Tool
+from langchain_localmodels.dialects.notations.json_calls import (
+    arguments_of,
+    arguments_schema,
+    decode,
+    written_arguments,
+)
+from langchain_localmodels.engines.base import Tool, ToolCall
 
 _ALL = "all"
 
@@ -43,6 +48,10 @@ class _Recipients(Notation):
         """See `Notation.parse`."""
         name = mark.text.removeprefix(self.before).removesuffix(self.after)
         return [_call(name, body)]
+
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        return "".join(f"{self.before}{call.name}{self.after}{written_arguments(call)}" for call in calls)
 
     def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
         """See `Notation.blocks`."""
@@ -118,6 +127,10 @@ class FunctionaryV3_1(Notation):
         if found is None:
             raise ToolCallSyntaxError("The call names no tool.")
         return [_call(found["name"], found["arguments"])]
+
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        return "".join(f"{self._opening}{call.name}>{written_arguments(call)}{self._closing}" for call in calls)
 
     def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
         """See `Notation.blocks`."""

@@ -17,7 +17,8 @@ from langchain_localmodels.dialects.notations.quoted_body import QuotedBody
 from langchain_localmodels.dialects.notations.raw_values import typed_value
 from langchain_localmodels.dialects.notations.schemas import arguments_object, arguments_of_tool
 from langchain_localmodels.dialects.notations.value_grammar import Spelling, ValueGrammar
-from langchain_localmodels.engines.base import Tool
+from langchain_localmodels.dialects.template_turns import parsed_arguments
+from langchain_localmodels.engines.base import Tool, ToolCall
 
 _HEAD = re.compile(r"\s*call:\s*(?P<name>[^\s{}]+?)\s*\{")
 _KEY = re.compile(r"\s*(?P<key>[^\s:{}\[\],<\"]+)\s*:")
@@ -71,14 +72,27 @@ class _GemmaCalls(Notation):
             raise ToolCallSyntaxError(f"This is not part of a call: {reader.rest:.50}", name)
         return [ParsedCall(name, encode(arguments))]
 
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        return "".join(f"{self.opening}{self._written(call)}{self.closing}" for call in calls)
+
     def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
         """See `Notation.blocks`."""
-        grammar = ValueGrammar(rules, Spelling(self.quote, has_bare_keys=True, sorts_keys=True))
+        grammar = ValueGrammar(rules, self._spelling)
         calls = [
             rules.rule(f'{literal(f"call:{tool.name}{{")} {grammar.members(arguments_object(tool), ":")} "}}"')
             for tool in tools
         ]
         return Blocks({self.opening: f"{rules.one_of(calls)} {literal(self.closing)}"}, between='"\\n"?')
+
+    @property
+    def _spelling(self) -> Spelling:
+        return Spelling(self.quote, has_bare_keys=True, sorts_keys=True)
+
+    def _written(self, call: ToolCall) -> str:
+        arguments = parsed_arguments(call.arguments)
+        written = self._spelling.written(arguments) if isinstance(arguments, dict) else f"{{{arguments}}}"
+        return f"call:{call.name}{written}"
 
 
 class FunctionGemma(_GemmaCalls):
@@ -97,6 +111,10 @@ class Gemma4(_GemmaCalls):
     opening, closing = "<|tool_call>", "<tool_call|>"
     quote = '<|"|>'
     response = "<|tool_response>"
+
+    def silent_marks(self, tools: Mapping[str, Tool]) -> Sequence[Mark]:
+        """Also the end of a channel, which the model may write where none is open."""
+        return (*super().silent_marks(tools), Mark("<channel|>"))
 
 
 class _ValueReader:

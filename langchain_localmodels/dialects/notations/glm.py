@@ -8,7 +8,7 @@ from langchain_localmodels.dialects.gbnf_rules import Rules, literal
 from langchain_localmodels.dialects.notations.base import Blocks, Mark
 from langchain_localmodels.dialects.notations.bodies import Body
 from langchain_localmodels.dialects.notations.xml_calls import XmlBody, XmlForm, XmlNotation
-from langchain_localmodels.engines.base import Tool
+from langchain_localmodels.engines.base import Tool, ToolCall
 
 _OPENING, _CLOSING = "<tool_call>", "</tool_call>"
 
@@ -38,6 +38,10 @@ class Glm(XmlNotation):
     def body(self, mark: Mark) -> Body:
         """See `Notation.body`."""
         return XmlBody(self.form, _CLOSING, _OPENING)
+
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        return "\n".join(f"{_OPENING}{self._written(call)}" for call in calls)
 
     def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
         """See `Notation.blocks`."""

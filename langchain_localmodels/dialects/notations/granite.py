@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from langchain_localmodels.dialects.gbnf_rules import Rules
 from langchain_localmodels.dialects.notations.base import Blocks, Mark, Notation, ParsedCall
 from langchain_localmodels.dialects.notations.bodies import Body, JsonBody
-from langchain_localmodels.dialects.notations.json_calls import call_list, call_object, read_calls
-from langchain_localmodels.engines.base import Tool
+from langchain_localmodels.dialects.notations.json_calls import call_list, call_object, read_calls, written_calls
+from langchain_localmodels.engines.base import Tool, ToolCall
 
 _OPENINGS = ("<|tool_call|>", "<tool_call>")
 _CLOSINGS = ("<|/tool_call|>", "</tool_call>")
@@ -35,6 +35,10 @@ class Granite(Notation):
     def parse(self, body: str, mark: Mark, tools: Mapping[str, Tool]) -> list[ParsedCall]:
         """See `Notation.parse`."""
         return read_calls(body)
+
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        return f"{_OPENINGS[0]}{written_calls(calls)}"
 
     def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
         """See `Notation.blocks`."""

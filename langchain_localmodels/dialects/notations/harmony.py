@@ -8,8 +8,13 @@ from collections.abc import Mapping, Sequence
 from langchain_localmodels.dialects.gbnf_rules import Rules, literal
 from langchain_localmodels.dialects.notations.base import Blocks, Mark, Notation, ParsedCall, ToolCallSyntaxError
 from langchain_localmodels.dialects.notations.bodies import Body, MarkedBody
-from langchain_localmodels.dialects.notations.json_calls import arguments_of, arguments_schema, decode
-from langchain_localmodels.engines.base import Tool
+from langchain_localmodels.dialects.notations.json_calls import (
+    arguments_of,
+    arguments_schema,
+    decode,
+    written_arguments,
+)
+from langchain_localmodels.engines.base import Tool, ToolCall
 
 _CALL = "<|channel|>commentary to="
 _NAMESPACE = "functions."
@@ -18,6 +23,8 @@ _FINAL = "<|channel|>final<|message|>"
 _FINAL_JSON = "<|channel|>final <|constrain|>json<|message|>"
 _PREAMBLE = "<|channel|>commentary<|message|>"
 _MESSAGE = "<|message|>"
+_CHANNEL = "<|channel|>"
+_NOBODY = "assistant"  # whom the model may address before it goes on in another channel
 _ENDS = ("<|call|>", "<|end|>", "<|return|>")
 _HEAD = re.compile(r"\s*(?P<name>[^\s<>]+)(?=[\s<])(?P<header>[^{]*?)<\|message\|>(?P<arguments>.*)", re.DOTALL)
 _NAME = re.compile(r"\s*(?P<name>[^\s<>]+)(?=[\s<])")
@@ -44,19 +51,29 @@ class Harmony(Notation):
 
     def body(self, mark: Mark) -> Body:
         """See `Notation.body`."""
-        return MarkedBody(_ENDS, [_START])
+        # In a header that is a channel's already there is no other; where one comes, this was no call.
+        return MarkedBody(_ENDS, [_START] if mark.soft else [_START, _CHANNEL])
 
     def parse(self, body: str, mark: Mark, tools: Mapping[str, Tool]) -> list[ParsedCall]:
         """See `Notation.parse`."""
         head = _HEAD.match(body)
         if head is None:
             found = _NAME.match(body)
+            if body.strip() == _NOBODY and _NOBODY not in tools:
+                return []
             raise ToolCallSyntaxError("The call has no arguments.", _plain(found["name"]) if found else None)
         name, arguments = _plain(head["name"]), head["arguments"].strip()
         try:
             return [ParsedCall(name, arguments_of(decode(arguments) if arguments else None, name))]
         except ToolCallSyntaxError as error:
             raise ToolCallSyntaxError(str(error), name) from error
+
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        written = (
+            f"{_CALL}{_NAMESPACE}{call.name} <|constrain|>json{_MESSAGE}{written_arguments(call)}" for call in calls
+        )
+        return f"{_ENDS[0]}{_START}".join(written)
 
     def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
         """See `Notation.blocks`."""

@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 
 from langchain_localmodels.dialects.gbnf_rules import Rules, literal
 from langchain_localmodels.dialects.notations.base import ParsedCall, ToolCallSyntaxError
-from langchain_localmodels.engines.base import Tool
+from langchain_localmodels.dialects.template_turns import parsed_arguments
+from langchain_localmodels.engines.base import Tool, ToolCall
 
 _NAME_KEYS = ("name", "tool_name", "function_name")
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
@@ -154,6 +155,31 @@ def _no_constant(name: str) -> NoReturn:
 
 # Small models break lines inside of strings, which strict JSON forbids.
 _DECODER = json.JSONDecoder(strict=False, parse_float=_finite, parse_constant=_no_constant)
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+def written_call(call: ToolCall, *, name: str = "name", arguments: str = "arguments", **first: str) -> str:
+    """A call as a JSON object.
+
+    Args:
+        call: The call.
+        name: Key of the tool's name.
+        arguments: Key of its arguments.
+        **first: What comes before them.
+    """
+    return encode({**first, name: call.name, arguments: parsed_arguments(call.arguments)})
+
+
+def written_calls(calls: Sequence[ToolCall], **keys: str) -> str:
+    """Calls as a JSON list; the keys are those of `written_call`."""
+    return f"[{', '.join(written_call(call, **keys) for call in calls)}]"
+
+
+def written_arguments(call: ToolCall) -> str:
+    """The arguments of a call as JSON."""
+    return encode(parsed_arguments(call.arguments))
 
 
 # --- grammar --------------------------------------------------------------------------------------------------------

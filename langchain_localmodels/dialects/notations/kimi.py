@@ -8,8 +8,13 @@ from collections.abc import Mapping, Sequence
 from langchain_localmodels.dialects.gbnf_rules import Rules, literal
 from langchain_localmodels.dialects.notations.base import Blocks, Mark, Notation, ParsedCall, ToolCallSyntaxError
 from langchain_localmodels.dialects.notations.bodies import Body, MarkedBody
-from langchain_localmodels.dialects.notations.json_calls import arguments_of, arguments_schema, decode
-from langchain_localmodels.engines.base import Tool
+from langchain_localmodels.dialects.notations.json_calls import (
+    arguments_of,
+    arguments_schema,
+    decode,
+    written_arguments,
+)
+from langchain_localmodels.engines.base import Tool, ToolCall
 
 _SECTION, _SECTION_END = "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"
 _CALL, _ARGUMENTS, _CALL_END = "<|tool_call_begin|>", "<|tool_call_argument_begin|>", "<|tool_call_end|>"
@@ -20,6 +25,7 @@ class Kimi(Notation):
     """The id is kept, for the result of the call is told under it."""
 
     name = "kimi_k2"
+    ends_reasoning = True
 
     def recognises(self, template_source: str) -> bool:
         """See `Notation.recognises`."""
@@ -50,6 +56,14 @@ class Kimi(Notation):
             raise ToolCallSyntaxError(str(error), name) from error
         return [ParsedCall(name, found, head["id"] if ":" in head["id"] else None)]
 
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        written = (
+            f"{_CALL}{_told_id(call, number)}{_ARGUMENTS}{written_arguments(call)}{_CALL_END}"
+            for number, call in enumerate(calls)
+        )
+        return f"{_SECTION}{''.join(written)}{_SECTION_END}"
+
     def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
         """See `Notation.blocks`."""
         call = rules.one_of(
@@ -60,3 +74,8 @@ class Kimi(Notation):
             for tool in tools
         )
         return Blocks({_SECTION: f"{call}{'+' if parallel else ''} {literal(_SECTION_END)}"})
+
+
+def _told_id(call: ToolCall, number: int) -> str:
+    """The id of a call, which has to say which tool it calls."""
+    return call.id if f"{call.name}:" in call.id else f"functions.{call.name}:{number}"

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from langchain_localmodels.dialects.gbnf_rules import Rules
 from langchain_localmodels.dialects.notations.base import Blocks, Mark, Notation, ParsedCall, ToolCallSyntaxError
 from langchain_localmodels.dialects.notations.bodies import Body, JsonBody, MarkedBody
-from langchain_localmodels.dialects.notations.json_calls import call_object, call_of, call_values, encode
+from langchain_localmodels.dialects.notations.json_calls import call_object, call_of, call_values, encode, written_call
 from langchain_localmodels.dialects.notations.python_calls import read_python_calls
-from langchain_localmodels.engines.base import Tool
+from langchain_localmodels.engines.base import Tool, ToolCall
 
 _TAG = "<|python_tag|>"
 _BETWEEN = "; \t\r\n"
@@ -25,7 +25,11 @@ _CALL = re.compile(r"([\w-]+(?:\.[\w-]+)*?)(?:\.call)?(?=\()")
 
 
 class Llama(Notation):
-    """JSON that begins an answer and names a tool that was offered; or what follows `<|python_tag|>`."""
+    """JSON that begins an answer and names a tool that was offered; or what follows `<|python_tag|>`.
+
+    JSON that is no call is read as text. A grammar lets text begin with `{` only where JSON was asked for: nothing but
+    that character tells a call from text, and what has begun as a call must not go wrong.
+    """
 
     name = "llama"
     parallel = False
@@ -58,6 +62,10 @@ class Llama(Notation):
         ):
             raise ToolCallSyntaxError("This is JSON, but no call.")
         return [call_of(value) for value in values]
+
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        return "; ".join(written_call(call, arguments="parameters") for call in calls)
 
     def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
         """See `Notation.blocks`."""

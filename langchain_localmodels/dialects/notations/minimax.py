@@ -8,7 +8,7 @@ from langchain_localmodels.dialects.gbnf_rules import Rules, literal
 from langchain_localmodels.dialects.notations.base import Blocks, Mark
 from langchain_localmodels.dialects.notations.bodies import Body
 from langchain_localmodels.dialects.notations.xml_calls import XmlBody, XmlForm, XmlNotation
-from langchain_localmodels.engines.base import Tool
+from langchain_localmodels.engines.base import Tool, ToolCall
 
 _SECTION, _SECTION_END = "<minimax:tool_call>", "</minimax:tool_call>"
 _OPENING, _CLOSING = '<invoke name="', "</invoke>"
@@ -43,6 +43,11 @@ class MiniMax(XmlNotation):
     def body(self, mark: Mark) -> Body:
         """See `Notation.body`."""
         return XmlBody(self.form, _CLOSING, "")
+
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        lines = "\n".join(map(self._written, calls))
+        return f"{_SECTION}\n{lines}\n{_SECTION_END}"
 
     def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
         """See `Notation.blocks`."""

@@ -16,8 +16,11 @@ from langchain_localmodels.dialects.notations.json_calls import (
     call_object,
     decode,
     read_calls,
+    written_arguments,
+    written_calls,
 )
-from langchain_localmodels.engines.base import Tool
+from langchain_localmodels.dialects.template_turns import short_call_id
+from langchain_localmodels.engines.base import Tool, ToolCall
 
 _OPENING, _ID, _ARGUMENTS = "[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"
 _HEAD = re.compile(r"\s*([^\s\[{]+)\s*(?:\[CALL_ID\]\s*([^\s\[{]*)\s*)?(\[ARGS\])?\s*")
@@ -57,6 +60,10 @@ class Mistral(Notation):
             raise ToolCallSyntaxError(str(error), name) from error
         return [ParsedCall(name, arguments_of(value, name), call_id or None)]
 
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        return f"{_OPENING}{written_calls(calls)}"
+
     def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
         """See `Notation.blocks`."""
         with_id = f'("," sp {literal(chr(34) + "id" + chr(34))} ":" sp "\\"" {_AN_ID} "\\"")?'
@@ -73,6 +80,13 @@ class MistralArguments(Mistral):
     def recognises(self, template_source: str) -> bool:
         """See `Notation.recognises`."""
         return _OPENING in template_source and _ARGUMENTS in template_source
+
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        return "".join(f"{_OPENING}{call.name}{self._id(call)}{_ARGUMENTS}{written_arguments(call)}" for call in calls)
+
+    def _id(self, call: ToolCall) -> str:
+        return ""
 
     def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
         """See `Notation.blocks`."""
@@ -91,3 +105,7 @@ class MistralIds(MistralArguments):
     def recognises(self, template_source: str) -> bool:
         """See `Notation.recognises`."""
         return super().recognises(template_source) and _ID in template_source
+
+    def _id(self, call: ToolCall) -> str:
+        is_one = len(call.id) == 9 and call.id.isascii() and call.id.isalnum()
+        return f"{_ID}{call.id if is_one else short_call_id(call.id)}"

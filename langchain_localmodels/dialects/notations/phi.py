@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from langchain_localmodels.dialects.gbnf_rules import Rules, literal
 from langchain_localmodels.dialects.notations.base import Blocks, Mark, Notation, ParsedCall, ToolCallSyntaxError
 from langchain_localmodels.dialects.notations.bodies import Body, JsonBody
-from langchain_localmodels.dialects.notations.json_calls import call_list, call_object, read_calls
-from langchain_localmodels.engines.base import Tool
+from langchain_localmodels.dialects.notations.json_calls import call_list, call_object, read_calls, written_calls
+from langchain_localmodels.engines.base import Tool, ToolCall
 
 _OPENING, _CLOSING = "<|tool_call|>", "<|/tool_call|>"
 _FUNCTOOLS = "functools"
@@ -37,6 +37,10 @@ class Phi(Notation):
         if mark.soft and not body.startswith("["):
             raise ToolCallSyntaxError("This is no list of calls.")
         return read_calls(body)
+
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        return f"{_OPENING}{written_calls(calls)}{_CLOSING}"
 
     def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
         """See `Notation.blocks`."""

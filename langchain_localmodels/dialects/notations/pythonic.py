@@ -11,7 +11,8 @@ from langchain_localmodels.dialects.notations.json_calls import read_calls
 from langchain_localmodels.dialects.notations.python_calls import PythonBody, PythonListBody, read_python_calls
 from langchain_localmodels.dialects.notations.schemas import arguments_object
 from langchain_localmodels.dialects.notations.value_grammar import PYTHON, ValueGrammar
-from langchain_localmodels.engines.base import Tool
+from langchain_localmodels.dialects.template_turns import parsed_arguments
+from langchain_localmodels.engines.base import Tool, ToolCall
 
 _FENCE, _FENCE_END = "```tool_code\n", "```"
 _LIST = "["
@@ -41,6 +42,11 @@ class GemmaToolCode(Notation):
         """See `Notation.parse`."""
         return read_python_calls(body, tools)
 
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        lines = "\n".join(map(_written, calls))
+        return f"{_FENCE}{lines}\n{_FENCE_END}"
+
     def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
         """See `Notation.blocks`."""
         call = _call(rules, tools)
@@ -57,7 +63,8 @@ class Lfm2(Notation):
 
     def recognises(self, template_source: str) -> bool:
         """See `Notation.recognises`."""
-        return self._opening in template_source or "<|tool_list_start|>" in template_source
+        # Some templates have none of the marks, but all of them list the tools under these words.
+        return any(sign in template_source for sign in (self._opening, "<|tool_list_start|>", '"List of tools: ['))
 
     def marks(self, tools: Mapping[str, Tool]) -> Sequence[Mark]:
         """See `Notation.marks`."""
@@ -72,6 +79,10 @@ class Lfm2(Notation):
         is_json = body.lstrip("[ \t\r\n").startswith("{")
         return read_calls(body) if is_json else read_python_calls(body, tools)
 
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        return f"{self._opening}[{', '.join(map(_written, calls))}]{self._closing}"
+
     def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
         """See `Notation.blocks`."""
         call = _call(rules, tools)
@@ -84,3 +95,10 @@ def _call(rules: Rules, tools: Sequence[Tool]) -> str:
     return rules.one_of(
         rules.rule(f'{literal(f"{tool.name}(")} {grammar.members(arguments_object(tool), "=")} ")"') for tool in tools
     )
+
+
+def _written(call: ToolCall) -> str:
+    arguments = parsed_arguments(call.arguments)
+    if not isinstance(arguments, dict):
+        return f"{call.name}({arguments})"
+    return f"{call.name}({', '.join(f'{key}={PYTHON.written(value)}' for key, value in arguments.items())})"

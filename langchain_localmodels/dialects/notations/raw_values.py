@@ -106,7 +106,7 @@ class RawValues:
             texts = [value if isinstance(value, str) else encode(value) for value in values]
             found = [literal(text) for text in texts if self._closing not in text]
         elif isinstance(members := known.get("anyOf", known.get("oneOf")), list):
-            each = [self._ways(member, root) for member in members]
+            each = [self._ways(member, root) for member in members if member is not False]
             found = None if None in each else [way for ways in each for way in ways or ()]
         if found and known.get("nullable") is True:
             found.append('"null"')

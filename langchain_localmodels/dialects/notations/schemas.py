@@ -56,6 +56,8 @@ def kinds_of(schema: object, root: Mapping[str, Any], depth: int = 0) -> frozens
         root: The schema that it is a part of.
         depth: How deep in others it stands.
     """
+    if schema is False:
+        return frozenset()
     known = followed(schema, root)
     if depth > _MOST_STEPS or not known:
         return ALL_KINDS
@@ -90,18 +92,21 @@ def part_of(schema: Any, root: Mapping[str, Any]) -> Any:
     """A part of a schema as a schema of its own, in which its references still lead somewhere."""
     if '"$ref"' not in json.dumps(schema):
         return schema
-    return {"$ref": "#/part", "part": _moved(schema), "whole": _moved(root)}
+    return {"$ref": "#/part", "part": relocated(schema, "#/whole"), "whole": relocated(root, "#/whole")}
 
 
-def _moved(value: Any) -> Any:
-    if isinstance(value, Mapping):
+def relocated(schema: Any, place: str) -> Any:
+    """A schema as it has to be where it is not the root: its references go on from `place`, a JSON pointer with `#`."""
+    if isinstance(schema, Mapping):
         return {
-            key: "#/whole" + inner[1:]
-            if key == "$ref" and isinstance(inner, str) and inner.startswith("#")
-            else _moved(inner)
-            for key, inner in value.items()
+            key: f"{place}{value[1:]}"
+            if key == "$ref" and isinstance(value, str) and value.startswith("#")
+            else value
+            if key in ("const", "enum", "default", "examples")
+            else relocated(value, place)
+            for key, value in schema.items()
         }
-    return [_moved(inner) for inner in value] if isinstance(value, list | tuple) else value
+    return [relocated(item, place) for item in schema] if isinstance(schema, list | tuple) else schema
 
 
 def arguments_of_tool(root: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str], Any]:
@@ -116,4 +121,4 @@ def arguments_of_tool(root: Mapping[str, Any]) -> tuple[dict[str, Any], frozense
     others = root.get("additionalProperties", "properties" not in root)
     for name in required:
         listed.setdefault(name, others if others is not False else True)
-    return listed, frozenset(required), others
+    return {name: schema for name, schema in listed.items() if schema is not False}, frozenset(required), others

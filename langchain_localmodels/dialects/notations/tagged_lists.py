@@ -1,4 +1,4 @@
-"""A JSON list of calls between two marks: Nemotron and Apriel."""
+"""JSON calls between two marks: a list in Nemotron and Apriel, a call on each line in MiniMax M1."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from typing import ClassVar
 from langchain_localmodels.dialects.gbnf_rules import Rules, literal
 from langchain_localmodels.dialects.notations.base import Blocks, Mark, Notation, ParsedCall
 from langchain_localmodels.dialects.notations.bodies import Body, MarkedBody
-from langchain_localmodels.dialects.notations.json_calls import call_list, call_object, read_calls
-from langchain_localmodels.engines.base import Tool
+from langchain_localmodels.dialects.notations.json_calls import (
+    call_list,
+    call_object,
+    read_calls,
+    written_call,
+    written_calls,
+)
+from langchain_localmodels.engines.base import Tool, ToolCall
 
 
 class _TaggedList(Notation):
-    """What both have in common.
+    """What they have in common.
 
     Attributes:
         opening: Before the list.
@@ -39,6 +45,10 @@ class _TaggedList(Notation):
         """See `Notation.parse`."""
         return read_calls(body)
 
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        return f"{self.opening}{written_calls(calls)}{self.closing}"
+
     def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
         """See `Notation.blocks`."""
         calls = call_list(rules, call_object(rules, tools), parallel=parallel)
@@ -57,3 +67,25 @@ class Apriel(_TaggedList):
 
     name = "apriel"
     opening, closing = "<tool_calls>", "</tool_calls>"
+
+
+class MiniMaxM1(_TaggedList):
+    """MiniMax M1 and Text 01, with a call on each line. What came after them is in `minimax.py`."""
+
+    name = "minimax_m1"
+    opening, closing = Apriel.opening, Apriel.closing
+
+    def recognises(self, template_source: str) -> bool:
+        """See `Notation.recognises`."""
+        return super().recognises(template_source) and "<beginning_of_sentence>" in template_source
+
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        lines = "\n".join(map(written_call, calls))
+        return f"{self.opening}\n{lines}\n{self.closing}"
+
+    def blocks(self, rules: Rules, tools: Sequence[Tool], *, parallel: bool) -> Blocks:
+        """See `Notation.blocks`."""
+        call = call_object(rules, tools)
+        more = f'("\\n" {call})*' if parallel else ""
+        return Blocks({self.opening: f'"\\n"? {call} {more} "\\n"? {literal(self.closing)}'})

@@ -43,7 +43,8 @@ class Spelling:
         if isinstance(value, str):
             return f"{self.quote}{value}{self.quote}" if self.quote else encode(value)
         if isinstance(value, Mapping):
-            pairs = (f"{self.key(key)}:{self.written(inner)}" for key, inner in value.items())
+            names = sorted(value, key=str.lower) if self.sorts_keys else value
+            pairs = (f"{self.key(name)}:{self.written(value[name])}" for name in names)
             return f"{{{','.join(pairs)}}}"
         if isinstance(value, list | tuple):
             return f"[{','.join(map(self.written, value))}]"
@@ -110,7 +111,7 @@ class ValueGrammar:
             return [literal(self._spelling.written(value)) for value in values]
         members = schema.get("anyOf", schema.get("oneOf"))
         if isinstance(members, list):
-            return [self._value(member) for member in _distinct(members)]
+            return [self._value(member) for member in _distinct(members) if member is not False]
         kinds = [schema["type"]] if isinstance(schema.get("type"), str) else schema.get("type")
         if kinds is None:
             kinds = ["object"] if "properties" in schema else ["array"] if "items" in schema else []
@@ -144,7 +145,7 @@ class ValueGrammar:
         least, most = schema.get("minItems", 0), schema.get("maxItems")
         least = min(int(least), _MOST_ITEMS)
         most = int(most) if most is not None and int(most) <= _MOST_ITEMS else None
-        if most == 0:
+        if most == 0 or items is False:
             return self._rules.rule('"[" "]"')
         more = self._rules.rule(f'"," sp {item}')
         times = f"{{{max(least - 1, 0)},{'' if most is None else most - 1}}}"

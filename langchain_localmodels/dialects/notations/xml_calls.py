@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -15,7 +15,8 @@ from langchain_localmodels.dialects.notations.json_calls import encode, read_cal
 from langchain_localmodels.dialects.notations.raw_values import RawValues, typed_value
 from langchain_localmodels.dialects.notations.schemas import arguments_object, arguments_of_tool
 from langchain_localmodels.dialects.stopping import first_match, held_back
-from langchain_localmodels.engines.base import Tool
+from langchain_localmodels.dialects.template_turns import parsed_arguments
+from langchain_localmodels.engines.base import Tool, ToolCall
 
 _SPACE = " \t\r\n"
 _MOST_SPACE = 64
@@ -171,6 +172,26 @@ class XmlNotation(Notation):
         if body[at:].strip() not in ("", outer_end):
             raise ToolCallSyntaxError(f"This is not part of a call: {body[at:]:.50}", calls[0].name)
         return calls
+
+    def written(self, calls: Sequence[ToolCall]) -> str:
+        """See `Notation.written`."""
+        outer, outer_end = self.form.outer
+        line = "\n" if outer else ""
+        return "\n".join(f"{outer}{line}{self._written(call)}{line}{outer_end}" for call in calls)
+
+    def _written(self, call: ToolCall) -> str:
+        form = self.form
+        arguments = parsed_arguments(call.arguments)
+        parts = [f"{form.opening}{call.name}{form.name_end}"]
+        line = "\n" if form.on_lines else ""
+        if isinstance(arguments, dict):
+            for key, value in arguments.items():
+                text = value if isinstance(value, str) else encode(value)
+                head = f"{form.key}{key}{form.key_end}" + (f"\n{form.value}" if form.value else "")
+                parts.append(f"{head}{line}{text}{line}{form.value_end}")
+        else:
+            parts.append(str(arguments))
+        return "\n".join([*parts, form.closing])
 
     def _call(self, body: str, head: re.Match[str], tools: Mapping[str, Tool]) -> tuple[ParsedCall, int]:
         form, name = self.form, head["name"]

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from langchain_localmodels.dialects.answer_grammar import AnswerForm, answer_grammar
 from langchain_localmodels.dialects.gbnf import JSON_GRAMMAR, check_grammar
 from langchain_localmodels.dialects.gbnf_rules import Rules, literal
-from langchain_localmodels.dialects.notations import notation_named
+from langchain_localmodels.dialects.notations import NOTATIONS, notation_named
+from langchain_localmodels.dialects.notations.base import Notation
 from langchain_localmodels.dialects.reasoning import ReasoningFormat
-from langchain_localmodels.engines.base import JsonOutput, Tool
+from langchain_localmodels.engines.base import JsonOutput, Tool, ToolCall
 from langchain_localmodels.errors import InvalidRequestError
 
 # --- an interpreter -------------------------------------------------------------------------------------------------
@@ -329,11 +330,44 @@ def test_the_same_question_is_worked_out_once() -> None:
     assert first != answer_grammar(AnswerForm(TOOLS, False), HERMES, None)
 
 
-@pytest.mark.parametrize("name", ["hermes", "llama", "mistral", "mistral_ids", "command_r7b", "phi", "deepseek_v32"])
-def test_a_schema_that_allows_nothing(name: str) -> None:
-    schema = {"type": "object", "properties": {"n": False}, "required": ["n"]}
+@pytest.mark.parametrize("notation", NOTATIONS, ids=lambda notation: notation.name)
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"n": False}, "required": ["n"]},
+        {"properties": {"n": {"anyOf": [False]}}, "required": ["n"]},
+        {"properties": {"n": {"type": "string", "const": 5}}, "required": ["n"]},
+        {"properties": {"n": {"type": "array", "items": False, "minItems": 1}}, "required": ["n"]},
+        {"properties": {"o": {"type": "object", "properties": {"n": False}, "required": ["n"]}}, "required": ["o"]},
+        {"properties": {}, "additionalProperties": False, "required": ["n"]},
+        {"properties": {"n": {"enum": []}}},
+    ],
+    ids=["false", "any of nothing", "a contradiction", "items", "nested", "none allowed", "an empty enum"],
+)
+def test_a_schema_that_allows_nothing(notation: Notation, schema: dict[str, Any]) -> None:
+    tool = Tool("never", "", {"type": "object", **schema})
     with pytest.raises(InvalidRequestError):
-        answer_grammar(AnswerForm((Tool("never", "", schema),), True), notation_named(name), None)
+        answer_grammar(AnswerForm((tool,), True), notation, None)
+
+
+@pytest.mark.parametrize("notation", NOTATIONS, ids=lambda notation: notation.name)
+def test_what_may_not_be_given_is_left_out(notation: Notation) -> None:
+    properties = {
+        "never": False,
+        "empty": {"type": "array", "items": False},
+        "one": {"anyOf": [False, {"const": 7}]},
+    }
+    tool = Tool("f", "", {"type": "object", "properties": properties, "required": ["empty", "one"]})
+    gbnf = answer_grammar(AnswerForm((tool,), parallel=False), notation, None)
+    assert gbnf is not None
+    reading = Reading(gbnf)
+    assert reading.takes(notation.written([call_with(empty=[], one=7)]))
+    for bad in (call_with(empty=[], one=7, never=1), call_with(empty=[1], one=7), call_with(empty=[], one=8)):
+        assert not reading.takes(notation.written([bad]))
+
+
+def call_with(**arguments: Any) -> ToolCall:
+    return ToolCall("call00000", "f", json.dumps(arguments))
 
 
 @pytest.mark.parametrize("strange", ['say "hi"', "back\\slash", "line\nbreak", "ü🦙", "a]b", "{x}"])
@@ -343,3 +377,24 @@ def test_strange_names(strange: str) -> None:
     written = json.dumps({"name": strange, "arguments": {strange: strange}}, ensure_ascii=False)
     assert reading.takes(f"<tool_call>\n{written}\n</tool_call>")
     assert not reading.takes(f"<tool_call>\n{written.replace('}}', ', 1}}')}\n</tool_call>")
+
+
+@pytest.mark.parametrize("must_call", [True, False])
+def test_a_schema_of_too_many_readings_is_refused_behind_any_text(must_call):
+    lists = [{"type": "array", "items": {"$ref": "#/$defs/n"}, "minItems": least} for least in (0, 1)]
+    schema = {
+        "type": "object",
+        "properties": {"x": {"$ref": "#/$defs/n"}},
+        "required": ["x"],
+        "$defs": {"n": {"anyOf": [*lists, {"type": "string"}]}},
+    }
+    form = AnswerForm((Tool("a_tool_with_a_long_name", "", schema),), must_call)
+    with pytest.raises(InvalidRequestError, match="in more than 1000 ways"):
+        answer_grammar(form, notation_named("hermes"), None)
+
+
+def test_too_many_tools_are_told_as_such():
+    schema = {"type": "object", "properties": {"x": {"type": "string"}}}
+    tools = tuple(Tool(f"tool_{number}", "", schema) for number in range(120))
+    with pytest.raises(InvalidRequestError, match="120 tools with their schemas make a grammar that is too large"):
+        answer_grammar(AnswerForm(tools, must_call=True), notation_named("hermes"), None)

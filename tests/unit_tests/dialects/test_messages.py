@@ -361,3 +361,14 @@ def test_forms_of_tools() -> None:
 def test_tools_without_a_name_or_a_schema(bad) -> None:
     with pytest.raises(InvalidRequestError, match="tool"):
         to_tools([bad])
+
+
+def test_what_a_tool_gives_as_a_list_of_dicts_is_text_even_where_it_looks_like_blocks() -> None:
+    files = [{"type": "file", "name": "a.txt"}, {"type": "document", "title": "b"}, {"type": "text", "text": "c"}]
+    (turn,) = to_turns([ToolMessage(files, tool_call_id="1")])
+    assert [json.loads(part.text) for part in turn.parts[:2]] == files[:2]
+    assert turn.parts[2] == Text("c")
+    with pytest.raises(UnsupportedContentError, match="'file'"):
+        to_turns([ToolMessage([{"type": "file", "base64": "AAAA", "mime_type": "application/pdf"}], tool_call_id="1")])
+    with pytest.raises(UnsupportedContentError, match="'file'"):
+        to_turns([HumanMessage([{"type": "file", "name": "a.txt"}])])

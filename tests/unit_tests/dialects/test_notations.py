@@ -203,6 +203,27 @@ def test_unusual_schemas_make_a_grammar(notation: Any, tool: Tool) -> None:
         assert dialect.grammar("", AnswerForm((tool, WEATHER), must_call))
 
 
+SAID = (
+    ToolCall("call_1", "get_weather", '{"city": "Paris", "days": 3}'),
+    ToolCall("call_2", "now", "{}"),
+    ToolCall(
+        "call_3", "note", '{"text": "\\"Quoted\\", it\'s ü", "tags": ["a, b"], "place": {"x": 1.5}, "urgent": true}'
+    ),
+)
+
+
+@pytest.mark.parametrize("notation", NOTATIONS, ids=lambda notation: notation.name)
+@pytest.mark.parametrize("calls", [SAID[:1], SAID[1:2], SAID], ids=["one", "without arguments", "several"])
+def test_calls_are_written_as_they_are_read(notation: Any, calls: tuple[ToolCall, ...]) -> None:
+    found = read_as(notation.name, notation.written(calls), *TOOLS)
+    assert found == [("call", call.name, json.loads(call.arguments)) for call in calls]
+
+
+@pytest.mark.parametrize("notation", NOTATIONS, ids=lambda notation: notation.name)
+def test_arguments_that_are_none_are_not_lost(notation: Any) -> None:
+    assert "broken #7" in notation.written([ToolCall("1", "now", "broken #7")])
+
+
 # --- the table ------------------------------------------------------------------------------------------------------
 
 
@@ -224,6 +245,20 @@ def test_a_name_that_is_none() -> None:
 @pytest.mark.parametrize("source", [None, "", "{{ messages }}", "<|im_start|>{{ messages[0].content }}<|im_end|>"])
 def test_a_template_that_tells_nothing(source: str | None) -> None:
     assert notation_of(source) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ('{{ "List of tools: [" }}{{ tools }}', "lfm2"),
+        ('{{ "]<]minimax[>[" }}<tool_call>{{ tools }}', None),
+        ("<beginning_of_sentence><tool_calls>{{ tools }}</tool_calls>", "minimax_m1"),
+        ("<tool_calls>{{ tools }}</tool_calls>", "apriel"),
+    ],
+)
+def test_templates_that_are_easily_mistaken(source: str, name: str | None) -> None:
+    known = notation_of(source)
+    assert (known.name if known else None) == name
 
 
 # --- single notations -----------------------------------------------------------------------------------------------

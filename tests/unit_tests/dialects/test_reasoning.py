@@ -197,6 +197,21 @@ def test_every_format_is_found_by_its_signs(form: ReasoningFormat):
         assert not found.closed
 
 
+@pytest.mark.parametrize(
+    ("source", "tail", "state"),
+    [
+        ("{% set mark = '<mm:think>' %}{% set end = '</mm:think>' %}", "]~b]ai\n<mm:think>", "open"),
+        ("{% set mark = '<mm:think>' %}{% set end = '</mm:think>' %}", "]~b]ai\n</mm:think>", "closed"),
+        ("{% set mark = '<think{}>'.format(':opensource') %}", "<think:opensource>", "open"),
+        ("{% set mark = '<think{}>'.format(':opensource') %}", "<think:opensource></think:opensource>", "closed"),
+    ],
+)
+def test_marks_with_a_name_in_them(source: str, tail: str, state: str):
+    found = reasoning_format(source, tail)
+    assert found is not None
+    assert (found.open_at_start, found.closed) == (state == "open", state == "closed")
+
+
 def test_the_end_of_the_prompt_says_where_the_answer_begins():
     assert reasoning_format("<think>", "<assistant><think>\n") == ReasoningFormat(
         "<think>", "</think>", open_at_start=True
