@@ -11,7 +11,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -19,20 +19,18 @@ from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable
-from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_core.tools import BaseTool
 
 from langchain_localmodels._lazy import find_class
 from langchain_localmodels.chunks import Answer
-from langchain_localmodels.dialects.instructions import explain_schema
 from langchain_localmodels.dialects.messages import to_tools, to_turns
 from langchain_localmodels.engines.base import ChatRequest, DeltaStream, Image, JsonOutput, Turn
 from langchain_localmodels.errors import ChatTemplateError, InvalidRequestError
 from langchain_localmodels.faces import LocalLanguageModel, ManyAtOnce
 from langchain_localmodels.identity import FoundProfile
+from langchain_localmodels.schema_check import check_schema
 from langchain_localmodels.tool_choice import chat, read_tool_choice
-
-if TYPE_CHECKING:
-    from langchain_core.tools import BaseTool
+from langchain_localmodels.tool_forms import as_openai
 
 _TOKENS_AROUND_A_MESSAGE = 4
 _TOKENS_OF_AN_IMAGE = 1000
@@ -151,7 +149,7 @@ class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
     ) -> tuple[Answer, DeltaStream]:
         given = dict(kwargs)
         strict = bool(given.pop("strict", None))
-        tools = to_tools([convert_to_openai_tool(tool) for tool in given.pop("tools", None) or ()])
+        tools = to_tools(as_openai(given.pop("tools", None) or ()))
         choice = read_tool_choice(given.pop("tool_choice", None), [tool.name for tool in tools])
         parallel = given.pop("parallel_tool_calls", None) is not False
         turns = to_turns(messages)
@@ -159,9 +157,11 @@ class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
             raise InvalidRequestError("There is nothing to answer: no message has any content.")
         settings = replace(self._settings(stop, given), pieces=pieces)
         output = settings.constraint
-        if isinstance(output, JsonOutput) and output.explained and output.schema is not None:
-            turns = explain_schema(turns, output.schema)
         request = ChatRequest(turns, tools, choice, parallel, settings)
+        if isinstance(output, JsonOutput) and output.explained and output.schema is not None and not request.must_call:
+            from langchain_localmodels.dialects.instructions import explain_schema
+
+            request = replace(request, turns=explain_schema(turns, output.schema))
         answer = Answer(self._engine_name, {tool.name: tool.parameters for tool in tools} if strict else None)
         return answer, chat(self.engine, request)
 
@@ -188,12 +188,14 @@ class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
             **kwargs: More options for each call, as `bind` takes them.
 
         Raises:
-            InvalidRequestError: `tool_choice` names no tool that is given.
+            InvalidRequestError: A tool is none, or `tool_choice` names none that is given, or with `strict` a schema
+                is none.
         """
-        # Not with core's `strict`, which makes every parameter a required one: OpenAI needs that, and nobody else.
-        converted = [convert_to_openai_tool(tool) for tool in tools]
-        names = [tool.name for tool in to_tools(converted)]
-        read_tool_choice(tool_choice, names)
+        converted = as_openai(tools)
+        given = to_tools(converted)
+        read_tool_choice(tool_choice, [tool.name for tool in given])
+        for tool in given if strict else ():
+            check_schema(tool.parameters)
         if tool_choice is not None:
             kwargs["tool_choice"] = tool_choice
         if parallel_tool_calls is not None:
@@ -261,9 +263,11 @@ class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
             UnsupportedContentError: A message holds content that local models do not take.
         """
         turns = to_turns(self._convert_input(messages).to_messages())
-        offered = to_tools([convert_to_openai_tool(tool) for tool in tools or ()])
+        offered = to_tools(as_openai(tools or ()))
         output = self._settings(None, {}).constraint
         if isinstance(output, JsonOutput) and output.explained and output.schema is not None:
+            from langchain_localmodels.dialects.instructions import explain_schema
+
             turns = explain_schema(turns, output.schema)
         if messages and self.custom_get_token_ids is None and self.engine.capabilities().tokenizer:
             with suppress(ChatTemplateError, NotImplementedError):

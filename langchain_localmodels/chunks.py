@@ -60,6 +60,8 @@ class _Call:
             return None, "The call names no tool."
         try:
             arguments = json.loads(text or "{}")
+        except RecursionError:
+            return None, "The arguments are nested too deeply."
         except ValueError as error:
             return None, f"The arguments are not JSON: {error}"
         if not isinstance(arguments, dict):

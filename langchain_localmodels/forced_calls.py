@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 from langchain_localmodels.dialects.instructions import add_to_system, explain_tools
+from langchain_localmodels.dialects.notations.schemas import relocated
 from langchain_localmodels.engines.base import (
     ChatRequest,
     Delta,
@@ -35,10 +36,6 @@ from langchain_localmodels.engines.base import (
 from langchain_localmodels.errors import EngineError, StructuredOutputError
 from langchain_localmodels.schema_check import fault_in
 
-_AS_JSON = """\
-Answer with a call of one of the tools and nothing else, as a JSON object of this form:
-{"name": "name of the tool", "arguments": {}}"""
-_MUST = "You must call one of the tools."
 _AGAIN = "That was not a call that can be run: {fault} Call {which} now, and write nothing else."
 
 Flow: TypeAlias = Generator[ChatRequest, "list[Delta]", "list[Delta]"]
@@ -48,12 +45,16 @@ Flow: TypeAlias = Generator[ChatRequest, "list[Delta]", "list[Delta]"]
 def lifted(request: ChatRequest) -> Flow:
     """Ask for one call as a JSON object, and make a tool call of it."""
     tools = request.callable_tools
-    turns = add_to_system(explain_tools(request.turns, tools), _AS_JSON)
+    turns = add_to_system(explain_tools(request.turns, tools, _as_json), f"You must call {_which(tools)}.")
     settings = replace(request.settings, constraint=JsonOutput(call_schema(tools)), stop=())
     answer = yield replace(request, turns=turns, tools=(), tool_choice="none", settings=settings)
     finish = _finish_of(answer)
     text = "".join(delta.text for delta in answer if isinstance(delta, TextDelta))
-    others = [delta for delta in answer if not isinstance(delta, TextDelta | FinishDelta)]
+    others = [
+        TextDelta("", delta.logprobs) if isinstance(delta, TextDelta) else delta
+        for delta in answer[:-1]
+        if not isinstance(delta, TextDelta) or delta.logprobs
+    ]
     call = _call_in(text, tools)
     reason = "tool_calls" if finish.reason == "stop" else finish.reason
     return [*others, call, replace(finish, reason=reason)]
@@ -77,9 +78,10 @@ def insisted(request: ChatRequest) -> Flow:
         StructuredOutputError: It does not the second time either.
     """
     tools = request.callable_tools
-    which = tools[0].name if len(tools) == 1 else "one of the tools"
-    turns = add_to_system(request.turns, _MUST if which != tools[0].name else f"You must call the tool {which}.")
-    asked = replace(request, turns=turns, tools=tools, tool_choice="auto")
+    which = _which(tools)
+    turns = add_to_system(request.turns, f"You must call {which}.")
+    settings = replace(request.settings, constraint=None)
+    asked = replace(request, turns=turns, tools=tools, tool_choice="auto", settings=settings)
     answer = yield asked
     first = _finish_of(answer)
     fault = _fault_of(answer, tools)
@@ -117,7 +119,7 @@ def _fault_of(answer: Sequence[Delta], tools: Sequence[Tool]) -> str | None:
     for call in calls:
         if call.name not in schemas:
             return f"There is no tool {call.name!r}."
-        if fault := fault_in(call.arguments, schemas[call.name]):
+        if fault := fault_in(call.arguments or "{}", schemas[call.name]):
             return f"The arguments of {call.name} are wrong: {fault}"
     return None
 
@@ -134,8 +136,16 @@ def _calls_of(answer: Sequence[Delta]) -> list[ToolCall]:
 def _written(answer: Sequence[Delta]) -> str:
     said = [delta.text for delta in answer if isinstance(delta, TextDelta)]
     said += [delta.raw for delta in answer if isinstance(delta, InvalidToolCallDelta)]
-    said += [f'{{"name": {json.dumps(call.name)}, "arguments": {call.arguments}}}' for call in _calls_of(answer)]
+    said += [_as_json([call]) for call in _calls_of(answer)]
     return "\n".join(said)
+
+
+def _which(tools: Sequence[Tool]) -> str:
+    return f"the tool {tools[0].name}" if len(tools) == 1 else "one of the tools"
+
+
+def _as_json(calls: Sequence[ToolCall]) -> str:
+    return "\n".join(f'{{"name": {json.dumps(call.name)}, "arguments": {call.arguments}}}' for call in calls)
 
 
 def _finish_of(answer: Sequence[Delta]) -> FinishDelta:
@@ -152,7 +162,7 @@ def call_schema(tools: Sequence[Tool]) -> dict[str, Any]:
 
 
 def _one_call(tool: Tool, place: str) -> dict[str, Any]:
-    arguments = {"type": "object", **_moved(dict(tool.parameters), place)}
+    arguments = {"type": "object", **relocated(dict(tool.parameters), place)}
     properties = {"name": {"type": "string", "const": tool.name}, "arguments": arguments}
     return {
         "type": "object",
@@ -160,20 +170,6 @@ def _one_call(tool: Tool, place: str) -> dict[str, Any]:
         "required": ["name", "arguments"],
         "additionalProperties": False,
     }
-
-
-def _moved(schema: Any, place: str) -> Any:
-    """A schema as it has to be where it is not the root: its references go on from another place."""
-    if isinstance(schema, Mapping):
-        return {
-            key: f"{place}{value[1:]}"
-            if key == "$ref" and isinstance(value, str) and value.startswith("#")
-            else value
-            if key in ("const", "enum", "default", "examples")
-            else _moved(value, place)
-            for key, value in schema.items()
-        }
-    return [_moved(item, place) for item in schema] if isinstance(schema, list | tuple) else schema
 
 
 # --- the two drivers ------------------------------------------------------------------------------------------------
@@ -225,8 +221,10 @@ class FlowStream:
             await self._stream.aclose()
 
     def _ask(self, request: ChatRequest) -> DeltaStream:
-        self._stream = self._engine.chat(request)
-        return self._stream
+        stream = self._stream = self._engine.chat(request)
+        if self._closed:  # By another thread, which found no stream to close.
+            stream.close()
+        return stream
 
     def _go_on(self, answer: list[Delta]) -> tuple[ChatRequest | None, list[Delta]]:
         if self._closed:

@@ -6,13 +6,16 @@ The check itself is the jsonschema library's. References are followed within the
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from functools import lru_cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from langchain_localmodels.errors import InvalidRequestError
 
 if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
     from jsonschema.protocols import Validator
 
 _MOST_CHARACTERS = 300
@@ -59,24 +62,39 @@ def check_schema(schema: Mapping[str, Any] | bool) -> None:
     Raises:
         InvalidRequestError: It is not.
     """
-    from jsonschema.exceptions import SchemaError
-
-    validator = _validator(json.dumps(schema))
-    try:
-        type(validator).check_schema(validator.schema)
-    except SchemaError as error:
-        where = ".".join(map(str, error.absolute_path)) or "its root"
-        raise InvalidRequestError(f"That is no JSON Schema, at {where}: {error.message[:_MOST_CHARACTERS]}") from error
+    _validator(json.dumps(schema))
 
 
 @lru_cache(maxsize=64)
 def _validator(schema: str) -> Validator:
     from jsonschema import Draft202012Validator
-    from jsonschema.validators import validator_for
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import extend, validator_for
     from referencing import Registry
 
     parsed = json.loads(schema)
     kind = validator_for(parsed, default=Draft202012Validator)
+    try:
+        # What is no schema would break the check of a value with errors of all kinds.
+        kind.check_schema(parsed)
+    except SchemaError as error:
+        where = ".".join(map(str, error.absolute_path)) or "its root"
+        raise InvalidRequestError(f"That is no JSON Schema, at {where}: {error.message[:_MOST_CHARACTERS]}") from error
     # Its own default would fetch what a reference names from the network.
-    made: Validator = kind(parsed, registry=Registry())
+    made: Validator = extend(kind, {"multipleOf": _multiple_of})(parsed, registry=Registry())
     return made
+
+
+def _multiple_of(validator: Validator, step: float, value: Any, schema: Any) -> Iterator[ValidationError]:
+    """The library divides binary fractions, of which 19.99 is no multiple of 0.01."""
+    from jsonschema.exceptions import ValidationError
+
+    if not validator.is_type(value, "number"):
+        return
+    is_number = isinstance(value, int) or isfinite(value)
+    if not is_number or (_exact(value) / _exact(step)).denominator != 1:
+        yield ValidationError(f"{value!r} is not a multiple of {step}")
+
+
+def _exact(number: float) -> Fraction:
+    return Fraction(number if isinstance(number, int) else repr(number))

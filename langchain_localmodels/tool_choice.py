@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_localmodels.engines.base import ChatRequest, DeltaStream, Engine, ToolChoice
+from langchain_localmodels.engines.base import ChatRequest, DeltaStream, Engine, Grammar, ToolChoice
 from langchain_localmodels.errors import InvalidRequestError
+
+_FORCES_ANY = ("any", "required")
+WORDS = frozenset({"auto", "none", *_FORCES_ANY})
+"""What is never taken for the name of a tool."""
 
 
 def read_tool_choice(choice: object, names: Sequence[str]) -> ToolChoice:
@@ -21,12 +25,12 @@ def read_tool_choice(choice: object, names: Sequence[str]) -> ToolChoice:
         InvalidRequestError: It says something else, or a call is to be forced and there is no such tool.
     """
     if isinstance(choice, Mapping):
-        choice = _from_dict(choice)
+        choice = _from_dict(choice, names)
     if choice is None or choice is False or choice == "auto":
         return "auto"
     if choice == "none":
         return "none"
-    if choice is True or choice in ("any", "required"):
+    if choice is True or choice in _FORCES_ANY:
         if not names:
             raise InvalidRequestError(
                 f"tool_choice={choice!r} forces a call, and there are no tools.", hint="Give some with `bind_tools`."
@@ -44,13 +48,20 @@ def read_tool_choice(choice: object, names: Sequence[str]) -> ToolChoice:
     )
 
 
-def _from_dict(choice: Mapping[str, Any]) -> object:
+def _from_dict(choice: Mapping[str, Any], names: Sequence[str]) -> object:
     function = choice.get("function")
     name = function.get("name") if isinstance(function, Mapping) else choice.get("name")
     if isinstance(name, str) and choice.get("type", "function") in ("function", "tool"):
-        return name
+        if name not in WORDS:
+            return name
+        if list(names) == [name]:
+            return "any"
+        raise InvalidRequestError(
+            f"tool_choice={dict(choice)!r} names a tool, but {name!r} says something else here.",
+            hint="Give the tool another name.",
+        )
     kind = choice.get("type")
-    if kind in ("auto", "any", "none", "required") and name is None:
+    if kind in WORDS and name is None:
         return kind
     raise InvalidRequestError(
         f"tool_choice={dict(choice)!r} cannot be read.",
@@ -59,17 +70,21 @@ def _from_dict(choice: Mapping[str, Any]) -> object:
 
 
 def chat(engine: Engine, request: ChatRequest) -> DeltaStream:
-    """Begin to answer a conversation, as `Engine.chat` does, on an engine that may not know how to force a call."""
+    """Begin to answer a conversation, as `Engine.chat` does, on an engine that may not know how to force a call.
+
+    A forced call comes before a format that the answer would have without it.
+
+    Raises:
+        InvalidRequestError: There is a grammar beside it.
+    """
     if not request.must_call:
         return engine.chat(request)
     constrain = engine.capabilities().constrain
     if constrain == "grammar":
         return engine.chat(request)
-    if request.settings.constraint is not None:
+    if isinstance(request.settings.constraint, Grammar):
         raise InvalidRequestError(
-            f"tool_choice={request.tool_choice!r} forces a call, and `format`, `response_format` or `grammar` asks for "
-            "something else.",
-            hint="Give one of them.",
+            f"`grammar` and tool_choice={request.tool_choice!r} both say what the answer is.", hint="Give one of them."
         )
     from langchain_localmodels.forced_calls import FlowStream, insisted, lifted
 

@@ -24,6 +24,7 @@ from langchain_localmodels.errors import InvalidRequestError
 from langchain_localmodels.faces import ManyAtOnce
 from langchain_localmodels.structured.reading import AnswerReader, GrowingAnswer, Method, Tries
 from langchain_localmodels.structured.schema import traceable, wanted_from
+from langchain_localmodels.tool_choice import WORDS
 
 if TYPE_CHECKING:
     from langchain_localmodels.chat_models import LocalChatModel
@@ -150,7 +151,7 @@ class StructuredOutput(ManyAtOnce[Any]):
                 )
             return self._model.bind_tools(
                 [wanted.as_tool(self._options.strict)],
-                tool_choice=wanted.name,
+                tool_choice="any" if wanted.name in WORDS else wanted.name,
                 parallel_tool_calls=False,
                 ls_structured_output_format=traced,
                 **({} if self._options.strict is None else {"strict": self._options.strict}),

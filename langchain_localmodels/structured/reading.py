@@ -232,7 +232,7 @@ class GrowingAnswer:
             self._seen = value
             parsed = self._try(value)
             # LangChain adds up the items of a stream where Python can.
-            new = parsed is not _NOTHING and not hasattr(type(parsed), "__add__") and parsed != self._parsed
+            new = parsed is not _NOTHING and not hasattr(type(parsed), "__add__") and _differ(parsed, self._parsed)
             if new:
                 self._given, self._parsed = value, parsed
                 if not self._include_raw:
@@ -275,6 +275,13 @@ class GrowingAnswer:
             return self._reader.wanted.read(value)
         except Exception:  # noqa: BLE001 - what is not whole may break the schema's own validators; the end tells
             return _NOTHING
+
+
+def _differ(one: Any, other: Any) -> bool:
+    try:
+        return bool(one != other)
+    except Exception:  # noqa: BLE001 - objects with arrays in them cannot be compared as a whole
+        return True
 
 
 def _joined(chunks: Sequence[AIMessage]) -> AIMessage:

@@ -237,6 +237,16 @@ def test_a_conversation_arrives_whole(server):
     ]  # fmt: skip
 
 
+def test_a_call_that_went_wrong_is_shown_to_the_model_and_not_refused(server):
+    wrong = {"name": "add", "args": '{"a": ', "id": "c1", "error": "cut off", "type": "invalid_tool_call"}
+    complaint = ToolMessage("That was no JSON.", tool_call_id="c1", status="error")
+    ChatOllama(model=MODEL).invoke([HumanMessage("x"), AIMessage("", invalid_tool_calls=[wrong]), complaint])
+    _, call, result = server.last["messages"]
+    (function,) = (entry["function"] for entry in call["tool_calls"])
+    assert function == {"index": 0, "name": "add", "arguments": {"invalid_json": '{"a": '}}
+    assert result["tool_name"] == "add"
+
+
 @pytest.mark.parametrize(("said", "sent"), [("no such city", "Error: no such city"), ("Error: gone", "Error: gone")])
 def test_a_tool_that_failed_is_told_as_such(server, said, sent):
     turn = Turn("tool", (Text(said),), name="weather", is_error=True)

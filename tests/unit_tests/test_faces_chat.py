@@ -211,6 +211,15 @@ async def test_arguments_that_are_not_whole_never_make_a_call(how, arguments):
         assert invalid["error"]
 
 
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream", "streaming"])
+async def test_arguments_that_are_nested_too_deeply(how):
+    deep = f'{{"path": {"[" * 100_000}{"]" * 100_000}}}'
+    message = await ask(ChatScripted(script=[ToolCallDelta(0, "a", "delete", deep), finish()]), how)
+    assert message.tool_calls == []
+    (invalid,) = message.invalid_tool_calls
+    assert invalid["args"].startswith(deep)
+
+
 @pytest.mark.parametrize("raw", ['{"name": "no_such_tool", "arguments": {}}', "<call>gibberish", '{"a": 1'])
 @pytest.mark.parametrize("how", WAYS)
 async def test_calls_that_the_engine_could_not_read(how, raw):

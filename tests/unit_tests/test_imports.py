@@ -1,10 +1,12 @@
 """Who may import whom, what an import loads, and which names are public."""
 
 import ast
+import inspect
 import json
 import re
 import subprocess
 import sys
+import typing
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -213,3 +215,14 @@ def test_type_checkers_see_the_same_names():
 def test_the_version_is_that_of_the_project():
     text = (ROOT.parent / "pyproject.toml").read_text("utf-8")
     assert f'\nversion = "{langchain_localmodels.__version__}"\n' in text
+
+
+CLASSES = [name for name in langchain_localmodels.__all__ if isinstance(getattr(langchain_localmodels, name), type)]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_annotations_can_be_read_at_runtime(name):
+    """`with_fallbacks` reads those of each method that it passes on."""
+    for method, function in inspect.getmembers(getattr(langchain_localmodels, name), inspect.isfunction):
+        if not method.startswith("_") and function.__module__.startswith(PACKAGE):
+            typing.get_type_hints(function)

@@ -13,13 +13,13 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from langchain_localmodels.engines.llamacpp.file_options import LlamaCppFileOptions, header_of, path_as_text
+from langchain_localmodels.engines.llamacpp.stats import EngineStats
 from langchain_localmodels.errors import ModelFileError
 from langchain_localmodels.options import LocalModelOptions
 
 if TYPE_CHECKING:
     from langchain_localmodels.engines.base import Engine
     from langchain_localmodels.engines.llamacpp.engine import LlamaCppEngine
-    from langchain_localmodels.engines.llamacpp.stats import EngineStats
 
 KVType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
 """Element types that a KV cache may have."""

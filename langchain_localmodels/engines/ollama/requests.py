@@ -43,6 +43,7 @@ class OllamaExtras(EngineExtras):
         options: More entries of Ollama's `options`, by Ollama's names; they come before all others.
         body: More entries of the request itself, such as `truncate`.
         generate: The same for text requests alone: `raw`, `suffix`, `system`, `template`.
+        max_retries: How often to send the request again when nothing came of it; `None` for the default.
     """
 
     num_ctx: int | None = None
@@ -57,6 +58,7 @@ class OllamaExtras(EngineExtras):
     options: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)
     generate: Mapping[str, Any] = field(default_factory=dict)
+    max_retries: int | None = None
 
 
 OPTIONS = ("num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap", "num_keep")
@@ -67,7 +69,7 @@ def chat_payload(request: ChatRequest, model: str) -> dict[str, Any]:
     """The body of `POST /api/chat`.
 
     Raises:
-        InvalidRequestError: There is no turn, or a tool call's arguments are not a JSON object.
+        InvalidRequestError: There is no turn.
         UnsupportedFeatureError: The request asks for what Ollama cannot do.
     """
     if not request.turns:
@@ -178,13 +180,16 @@ def _message(turn: Turn, called: Mapping[str, str]) -> dict[str, Any]:
     return message
 
 
+_INVALID = "invalid_json"
+"""Name of the argument that holds what a call had in place of arguments."""
+
+
 def _call(call: ToolCall, index: int) -> dict[str, Any]:
     try:
         arguments = json.loads(call.arguments or "{}")
     except (ValueError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):
-        raise InvalidRequestError(
-            f"The arguments of the earlier call of {call.name!r} are not a JSON object: {call.arguments[:200]}"
-        )
+        # Ollama takes nothing but objects, and the model has to see what it wrote to do better the next time.
+        arguments = {_INVALID: call.arguments}
     return {"id": call.id, "function": {"index": index, "name": call.name, "arguments": arguments}}
