@@ -11,6 +11,9 @@ LocalModelError                       ModelError
 │   └── ChatTemplateError
 ├── PromptTooLongError                + ContextOverflowError, ValueError
 ├── ModelMissingError                 + ModelNotFoundError
+├── AuthenticationError               + ModelAuthenticationError
+├── PermissionDeniedError             + ModelPermissionDeniedError
+├── RateLimitError                    + ModelRateLimitError
 ├── StructuredOutputError             + OutputParserException
 ├── EngineUnreachableError            + ModelConnectionError, ConnectionError
 ├── EngineTimeoutError                + ModelTimeoutError, TimeoutError
@@ -28,10 +31,13 @@ from __future__ import annotations
 from langchain_core.exceptions import (
     ContextOverflowError,
     ModelAPIError,
+    ModelAuthenticationError,
     ModelConnectionError,
     ModelError,
     ModelInvalidRequestError,
     ModelNotFoundError,
+    ModelPermissionDeniedError,
+    ModelRateLimitError,
     ModelTimeoutError,
     OutputParserException,
 )
@@ -123,6 +129,18 @@ class PromptTooLongError(LocalModelError, ContextOverflowError, ValueError):
 
 class ModelMissingError(LocalModelError, ModelNotFoundError):
     """A server does not have the model that was asked for."""
+
+
+class AuthenticationError(LocalModelError, ModelAuthenticationError):
+    """A server, or a proxy before it, wants credentials, or other ones than it was given."""
+
+
+class PermissionDeniedError(LocalModelError, ModelPermissionDeniedError):
+    """A server does not allow the request: to these credentials, from this address, or to this host name."""
+
+
+class RateLimitError(LocalModelError, ModelRateLimitError):
+    """A server has been asked too often; what it says of the time to wait is in the hint."""
 
 
 class StructuredOutputError(LocalModelError, OutputParserException):

@@ -12,8 +12,10 @@ After a change of the demo model, `python -m tests.integration_tests.test_docs` 
 from __future__ import annotations
 
 import contextlib
+import html
 import importlib
 import io
+import json
 import os
 import re
 import sys
@@ -30,9 +32,12 @@ from pydantic import BaseModel
 
 import langchain_localmodels
 from langchain_localmodels import LlamaCppEmbeddings, errors
+from langchain_localmodels.dialects.json_schema import schema_rules
+from langchain_localmodels.dialects.notations import NOTATIONS, notation_named
+from langchain_localmodels.dialects.reader import OutputReader
 from langchain_localmodels.engine_options import EngineOptions
 from langchain_localmodels.engines import ENGINES
-from langchain_localmodels.engines.base import Sampling
+from langchain_localmodels.engines.base import Sampling, Tool, ToolCallDelta
 from langchain_localmodels.engines.llamacpp import config as llamacpp_config
 from langchain_localmodels.engines.llamacpp.file_options import LlamaCppFileOptions
 from langchain_localmodels.engines.llamacpp.options import LlamaCppOptions
@@ -40,6 +45,7 @@ from langchain_localmodels.engines.llamacpp.sampling import DEFAULTS
 from langchain_localmodels.engines.llamacpp.stats import EngineStats
 from langchain_localmodels.engines.ollama.options import OllamaOptions
 from langchain_localmodels.options import LocalModelOptions
+from langchain_localmodels.testing import ScriptedChatModel
 from langchain_localmodels.vocabulary import ALIASES, Vocabulary
 from tests.doubles.ollama_server import OllamaDouble
 
@@ -211,6 +217,34 @@ def test_sampling_defaults():
     assert told == {name: f"{value!r}" for name, value in used.items() if value not in (None, ())}
 
 
+_ANY_OBJECT: dict[str, Any] = {"type": "object", "properties": {"a": {}}, "required": ["a"]}
+BROKEN: dict[str, tuple[dict[str, Any], Any]] = {
+    "not": ({"not": {"const": 1}}, 1),
+    "if": ({"type": "integer", "if": {"minimum": 2}, "then": {"minimum": 4}}, 3),
+    "enum": ({"enum": [1, 2], "minimum": 2}, 1),
+    "const": ({"const": 1, "multipleOf": 2}, 1),
+    "dependentRequired": ({**_ANY_OBJECT, "dependentRequired": {"a": ["b"]}}, {"a": 1}),
+    "dependentSchemas": ({**_ANY_OBJECT, "dependentSchemas": {"a": {"required": ["b"]}}}, {"a": 1}),
+    "unevaluatedProperties": ({**_ANY_OBJECT, "unevaluatedProperties": False}, {"a": 1, "b": 2}),
+    "uniqueItems": ({"type": "array", "uniqueItems": True}, [1, 1]),
+    "contains": ({"type": "array", "contains": {"const": 1}}, [2]),
+    "unevaluatedItems": ({"prefixItems": [{"const": 1}], "unevaluatedItems": False}, [1, 2]),
+    "multipleOf": ({"type": "integer", "multipleOf": 3}, 4),
+    "oneOf": ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, 3),
+}
+"""Of what a grammar does not say: a schema and a value that breaks it."""
+
+
+def test_schema_keywords_that_are_checked_afterwards_alone():
+    rows = table("llamacpp.md", "about | enforced by the grammar | checked afterwards alone")
+    assert {name for row in rows for name in names(row[2])} - {"discriminator"} == BROKEN.keys()
+    for name, (schema, value) in BROKEN.items():
+        assert schema_rules(schema, prefix="r").unenforced, name
+        model = ScriptedChatModel(answers=[json.dumps(value)]).with_structured_output({"title": "Value", **schema})
+        with pytest.raises(errors.StructuredOutputError):
+            model.invoke("?")
+
+
 def test_errors():
     rows = table("errors.md", "class | parent | also a | meaning")
     defined = {n: c for n, c in vars(errors).items() if isinstance(c, type) and c.__module__ == errors.__name__}
@@ -222,6 +256,22 @@ def test_errors():
     assert (errors.__doc__ or "").split("```")[1].strip() in tree, "the tree is drawn in another way than in errors.py"
     for name in names(" ".join(row[2] for row in rows)):
         assert hasattr(core_exceptions, name) or issubclass(getattr(__import__("builtins"), name), Exception)
+
+
+def test_notations():
+    """All are there, each once; and what is shown as a call is one that is read."""
+    rows = table("tools.md", "`tool_notation` | models | a call")
+    told = [name for cell, _, _ in rows for name in names(cell)]
+    assert sorted(told) == sorted(notation.name for notation in NOTATIONS)
+    weather = Tool("weather", "", {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]})
+    for name, (_, _, cell) in zip(told, rows, strict=True):
+        # HTML is written where Markdown's own code cannot hold the signs that part cells.
+        shown = html.unescape(re.sub(r"</?code>", "", cell)) if cell.startswith("<code>") else cell.strip("`")
+        reader = OutputReader(notation=notation_named(name), tools=[weather])
+        read = [*reader.feed(shown.replace("↵", "\n")), *reader.finish()]
+        calls = [(d.name, json.loads(d.arguments)) for d in read if isinstance(d, ToolCallDelta)]
+        assert calls == [("weather", {"city": "Rome"})], (name, read)
+        assert len(read) == 1, (name, read)
 
 
 # --- migration --------------------------------------------------------------------------------------------------------
