@@ -81,7 +81,8 @@ def _validator(schema: str) -> Validator:
         where = ".".join(map(str, error.absolute_path)) or "its root"
         raise InvalidRequestError(f"That is no JSON Schema, at {where}: {error.message[:_MOST_CHARACTERS]}") from error
     # Its own default would fetch what a reference names from the network.
-    made: Validator = extend(kind, {"multipleOf": _multiple_of})(parsed, registry=Registry())
+    extended = extend(kind, {"multipleOf": _multiple_of})
+    made: Validator = extended(parsed, registry=Registry(), format_checker=kind.FORMAT_CHECKER)
     return made
 
 
