@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
 from contextvars import copy_context
+from inspect import CORO_CREATED, getcoroutinestate
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -21,7 +22,6 @@ from typing_extensions import TypeVarTuple, Unpack, override
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
-_Argument = TypeVar("_Argument")
 
 
 def run_to_end(work: Coroutine[Any, Any, _T]) -> _T:
@@ -68,16 +68,23 @@ class SyncDriver:
             if not stuck:
                 self._loop.close()
 
-    def _place(self, function: Callable[[_Argument], _T], argument: _Argument) -> _T:
+    def _place(self, function: Callable[[Coroutine[Any, Any, _T]], _T], work: Coroutine[Any, Any, _T]) -> _T:
         """Call a function that runs the loop: in this thread, or in the helper if a loop runs in this one."""
+        try:
+            return self._placed(function, work)
+        finally:
+            if getcoroutinestate(work) == CORO_CREATED:
+                work.close()  # an interrupt came before it began
+
+    def _placed(self, function: Callable[[Coroutine[Any, Any, _T]], _T], work: Coroutine[Any, Any, _T]) -> _T:
         if not _loop_runs_here():
-            return function(argument)
+            return function(work)
         if self._helper is None:
             self._helper = ThreadPoolExecutor(1, thread_name_prefix="localmodels-batch")
             # Starts its thread. Interrupted meanwhile, the executor loses track of it, and begins another one for the
             # next work: had this one work already, both would run the loop.
             self._helper.submit(_loop_runs_here)
-        running = self._helper.submit(copy_context().run, function, argument)
+        running = self._helper.submit(copy_context().run, function, work)
         try:
             return running.result()
         finally:

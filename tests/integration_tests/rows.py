@@ -26,9 +26,10 @@ class LlamaCppRow(EngineContractTests):
     engine = "llamacpp"
     missing = {"model_path": "/nowhere/model.gguf"}
     # The demo model does not think by itself: a grammar has it write as if it did, and the template tells of the marks.
+    # No more than a few words, for it would ramble until rounding decides which one is next.
     thinking = {
         "chat_template": f"{TEMPLATE}{{# <think></think> #}}",
-        "grammar": 'root ::= "<think>\\nI know " [a-z]+ ".\\n</think>\\n\\n" [A-Z] [A-Za-z ]+ "."',
+        "grammar": 'root ::= "<think>\\nI know " [a-z]{1,9} ".\\n</think>\\n\\n" [A-Z] [A-Za-z ]{1,20} "."',
     }
 
     def chat_model(self, **fields: Any) -> ChatLlamaCpp:
