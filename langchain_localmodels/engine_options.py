@@ -41,7 +41,8 @@ class EngineOptions(Serializable):
     """Key that a server asks for; engines in this process need none."""
 
     max_retries: Annotated[int, Field(ge=0)] | None = None
-    """Known for code written for hosted models. Nothing is asked again in this version."""
+    """How often a request to a server is sent again, when the connection is refused or the server busy; `None` for
+    twice. Engines in this process never try again."""
 
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     """More options by name; each counts as if given as a parameter of its own, so that this is empty afterwards."""

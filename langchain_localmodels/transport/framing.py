@@ -24,6 +24,8 @@ MAX_LINE = 16 * 1024 * 1024
 EXCERPT = 200
 """How much of an unreadable line goes into the error message, in bytes."""
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 
 class Decoder(Protocol):
     """What both decoders are."""
@@ -72,6 +74,8 @@ class _LineDecoder:
         try:
             value = json.loads(line.decode("utf-8"))
         except (ValueError, RecursionError):
+            if line.startswith(_BYTE_ORDER_MARK):
+                return self._parse(line.removeprefix(_BYTE_ORDER_MARK), at_end=at_end)
             if at_end:
                 message = f"The connection broke off in the middle of a line: {excerpt(line)}"
                 self._error = EngineUnreachableError(message)
@@ -145,7 +149,8 @@ class SSEDecoder(_LineDecoder):
     r"""Reads server-sent events whose data are JSON objects.
 
     Lines end with `\n`, `\r\n` or `\r`; an event ends with an empty line; its `data` lines are joined; comments and
-    other fields are skipped. What follows `data: [DONE]` is not read. A line `error: {…}`, which llama-server sent
+    other fields are skipped. What follows `data: [DONE]` is not read; whether an answer without it is whole is for the
+    caller to say, since not every server sends it. A line `error: {…}`, which llama-server sent
     until September 2025 in place of an event, gives `{"error": {…}}`, as newer ones send it.
 
     Args:
@@ -208,7 +213,7 @@ class SSEDecoder(_LineDecoder):
 
     def _read_line(self, line: bytes) -> Event | None:
         if self._first:
-            line = line.removeprefix(b"\xef\xbb\xbf")
+            line = line.removeprefix(_BYTE_ORDER_MARK)
             self._first = False
         if not line:
             return self._dispatch()

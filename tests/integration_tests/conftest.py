@@ -21,7 +21,8 @@ def server(monkeypatch):
 
 @pytest.fixture(params=[OllamaLLM, ChatOllama])
 def model(request, server):
-    return request.param(model="llama3.1:8b")
+    with request.param(model="llama3.1:8b") as made:
+        yield made
 
 
 @pytest.fixture

@@ -17,16 +17,21 @@ from langchain_localmodels import ChatOllama, OllamaLLM
 from langchain_localmodels.engines.base import ChatRequest, CompletionRequest, Text, TextDelta, Turn
 from langchain_localmodels.engines.ollama.engine import OllamaEngine
 from langchain_localmodels.errors import (
+    AuthenticationError,
     EngineClosedError,
     EngineError,
     EngineTimeoutError,
     EngineUnreachableError,
     InvalidRequestError,
     ModelMissingError,
+    PermissionDeniedError,
     PromptTooLongError,
+    RateLimitError,
     UnsupportedContentError,
     UnsupportedFeatureError,
 )
+from langchain_localmodels.transport.http import DEFAULT_TIMEOUT, HTTPTransport
+from langchain_localmodels.transport.retries import DEFAULT_MAX_RETRIES
 from tests.doubles.asking import failures, free_port, text_of
 from tests.doubles.ollama_server import Reply
 
@@ -55,20 +60,23 @@ MAP = "llama-server chat error: map[code:500 message:Compute error. type:server_
         (Reply(status=500, error="image input is not supported"), UnsupportedContentError, "image"),
         (Reply(status=500, error='option "num_ctx" must be of type int'), InvalidRequestError, "num_ctx"),
         (Reply(status=400, error=NESTED), PromptTooLongError, r"5000 tokens.*\nHint: Give a larger `num_ctx`"),
-        (Reply(status=401, error="unauthorized"), InvalidRequestError, "credentials"),
-        (Reply(status=403), InvalidRequestError, "127.0.0.1"),
+        (Reply(status=401, error="unauthorized"), AuthenticationError, "unauthorized\nHint: .*`api_key`"),
+        (Reply(status=403), PermissionDeniedError, "127.0.0.1"),
+        (Reply(status=429, error="weekly limit reached"), RateLimitError, "weekly limit"),
         (Reply(error_after=1, error="model runner has unexpectedly stopped"), EngineError, "unexpectedly stopped"),
         (Reply(error_after=1, error=MAP), EngineError, "answered: Compute error.$"),
         (Reply(cut_after=2), EngineUnreachableError, "broke off"),
         (Reply(cut_after=2, reset=True), EngineUnreachableError, "broke off"),
         (Reply(end_after=2), EngineUnreachableError, "broke off before the answer of 'llama3.1:8b' was whole"),
         (Reply(raw_after=(1, b"<html>\n")), EngineError, "not JSON: '<html>'"),
+        (Reply(raw_after=(1, b'{"response": "\xff"}\n')), EngineError, "not JSON"),
+        (Reply(raw_after=(1, b"x" * (17 << 20))), EngineError, "a line of more than 16777216 bytes"),
         (Reply(done_reason="load"), EngineError, "loaded"),
     ],
 )
 def test_each_fault_gives_a_clear_error(server, model, reply, kind, words):
     server.reply = reply
-    errors = failures(model)
+    errors = failures(type(model)(model=MODEL, max_retries=0))
     assert {type(error) for error in errors} == {kind}
     for error in errors:
         assert re.search(words, str(error), re.S)
@@ -97,7 +105,7 @@ def test_a_model_that_is_not_there(server, model):
 @pytest.mark.parametrize("cls", [OllamaLLM, ChatOllama])
 def test_no_server(cls):
     port = free_port()
-    for error in failures(cls(model=MODEL, base_url=f"127.0.0.1:{port}")):
+    for error in failures(cls(model=MODEL, base_url=f"127.0.0.1:{port}", max_retries=0)):
         assert type(error) is EngineUnreachableError
         assert f"Cannot connect to Ollama at http://127.0.0.1:{port}" in str(error)
         assert "ollama serve" in str(error)
@@ -114,6 +122,43 @@ def test_silence_ends_with_the_time_allowed(server, model):
 def test_a_slow_answer_is_no_silence(server, model):
     server.reply = Reply(pieces=["a"] * 6, delay=0.06)
     assert text_of(model.invoke("x", timeout=0.3)) == "aaaaaa"
+
+
+def test_a_busy_server_is_asked_again_as_often_as_wanted(server, model):
+    server.reply = Reply(status=503, error="server busy")
+
+    def requests_of(ask):
+        before = len(server.seen)
+        with pytest.raises(EngineError, match="server busy"):
+            ask()
+        return len(server.seen) - before
+
+    assert requests_of(lambda: model.invoke("x")) == 1 + DEFAULT_MAX_RETRIES
+    assert requests_of(lambda: model.invoke("x", max_retries=0)) == 1
+    made = type(model)(model=MODEL, max_retries=1)
+    assert requests_of(lambda: made.invoke("x")) == 2
+    made.max_retries = 0
+    assert requests_of(lambda: asyncio.run(made.ainvoke("x"))) == 1
+    with pytest.raises(InvalidRequestError, match="max_retries"):
+        model.invoke("x", max_retries=-1)
+
+
+@pytest.mark.parametrize(
+    ("given", "per_call", "seconds"),
+    [({}, {}, DEFAULT_TIMEOUT), ({"timeout": None}, {}, None), ({"timeout": 7}, {}, 7), ({}, {"timeout": None}, None)],
+)
+def test_the_time_allowed_reaches_the_request(server, monkeypatch, given, per_call, seconds):
+    seen = []
+    stream = HTTPTransport.stream
+
+    def noting(self, *arguments, **more):
+        seen.append(more["timeout"])
+        return stream(self, *arguments, **more)
+
+    monkeypatch.setattr(HTTPTransport, "stream", noting)
+    with ChatOllama(model=MODEL, **given) as model:
+        model.invoke("x", **per_call)
+    assert seen == [seconds]
 
 
 # --- closing --------------------------------------------------------------------------------------------------------

@@ -148,7 +148,7 @@ def test_a_dump_is_json_whatever_was_given_beside():
         tags=["t"],
     )
     dumped = json.loads(json.dumps(dumpd(made)))
-    assert dumped["kwargs"] == {"model": "llama3.1:8b"}
+    assert dumped["kwargs"] == {"model": "llama3.1:8b", "timeout": 600.0}
 
 
 def test_a_value_that_has_no_json_is_never_passed_over():

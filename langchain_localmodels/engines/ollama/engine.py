@@ -36,7 +36,6 @@ class OllamaEngine(Engine):
     Args:
         model: The model's name, as `ollama list` gives it.
         base_url: Where the server is, by the rules of `OLLAMA_HOST`; `None` for this machine.
-        timeout: Longest wait for the next piece of an answer, in seconds, where a request says nothing.
         context_window: Size of the context window that requests ask for, in tokens, where that is known.
         client_options: Arguments for httpx's clients, such as `headers`, `auth` or `verify`.
 
@@ -49,7 +48,6 @@ class OllamaEngine(Engine):
         model: str,
         *,
         base_url: str | None = None,
-        timeout: float | None = None,
         context_window: int | None = None,
         client_options: Mapping[str, Any] | None = None,
     ) -> None:
@@ -59,7 +57,6 @@ class OllamaEngine(Engine):
         self._transport = HTTPTransport(
             url,
             server="Ollama",
-            timeout=timeout,
             client_options=client_options,
             hint="Is `ollama serve` running there? Where the server is, `base_url` or OLLAMA_HOST says.",
         )
@@ -103,8 +100,14 @@ class OllamaEngine(Engine):
         model = settings.model or self.model
 
         def begin() -> ByteStream:
+            extras = settings.extras
             return self._transport.stream(
-                "POST", path, payload(model), timeout=settings.timeout, explain=partial(explain, model=model)
+                "POST",
+                path,
+                payload(model),
+                timeout=settings.timeout,
+                max_retries=extras.max_retries if isinstance(extras, OllamaExtras) else None,
+                explain=partial(explain, model=model),
             )
 
         return OllamaStream(begin, model)
@@ -164,7 +167,7 @@ class OllamaStream:
             for data in source:
                 for delta in answer.feed(data):
                     if isinstance(delta, FinishDelta):
-                        source.close()  # A reader that stops at the last delta leaves nothing open.
+                        source.finish()  # A reader that stops at the last delta leaves nothing open.
                     if self._ended():
                         return
                     yield delta
@@ -183,7 +186,7 @@ class OllamaStream:
             async for data in source:
                 for delta in answer.feed(data):
                     if isinstance(delta, FinishDelta):
-                        await source.aclose()
+                        await source.afinish()
                     if self._ended():
                         return
                     yield delta

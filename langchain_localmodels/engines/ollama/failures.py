@@ -11,6 +11,7 @@ from langchain_localmodels.errors import (
     InvalidRequestError,
     LocalModelError,
     ModelMissingError,
+    PermissionDeniedError,
     PromptTooLongError,
     UnsupportedContentError,
     UnsupportedFeatureError,
@@ -45,7 +46,7 @@ def explain(status: int | None, text: str, *, model: str) -> LocalModelError | N
     if status == 404:
         return _not_found(message, model)
     if status == 403 and not text:
-        return InvalidRequestError(
+        return PermissionDeniedError(
             "Ollama refused the request and does not say why.",
             hint="It refuses names other than `localhost` while it listens on this machine only: use 127.0.0.1, or "
             "let it listen on all addresses (OLLAMA_HOST=0.0.0.0).",

@@ -117,6 +117,13 @@ class OllamaOptions(LocalModelOptions, OllamaWords):
     client_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Arguments for the HTTP clients, by httpx's names, such as `headers`, `auth` or `verify`."""
 
+    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 600.0
+    """Longest wait for the next bytes of an answer, in seconds; `None` for no limit. A server that loads a model is
+    silent, and stops loading when its client hangs up."""
+
+    max_retries: Annotated[int, Field(ge=0)] | None = None
+    """How often a request is sent again when the connection is refused or the server busy; `None` for twice."""
+
     @field_validator("base_url", mode="after")
     @classmethod
     def _base_url_can_be_read(cls, value: str | None) -> str | None:
@@ -153,6 +160,7 @@ class OllamaOptions(LocalModelOptions, OllamaWords):
             options=words.options,
             body={name: overrides.pop(name) for name in _BODY if name in overrides},
             generate={name: overrides.pop(name) for name in _GENERATE if name in overrides},
+            max_retries=_whole(overrides.pop("max_retries", self.max_retries)),
         )
 
     def _identity_extra(self) -> dict[str, Any]:
@@ -168,3 +176,9 @@ class OllamaOptions(LocalModelOptions, OllamaWords):
 
     def _address(self) -> str:
         return read_address(self.base_url or os.environ.get("OLLAMA_HOST"))
+
+
+def _whole(max_retries: Any) -> int | None:
+    if max_retries is not None and (not isinstance(max_retries, int) or max_retries < 0):
+        raise InvalidRequestError(f"`max_retries` is a whole number from 0 up, not {max_retries!r}.")
+    return max_retries

@@ -54,17 +54,29 @@ def test_ndjson_gives_every_object_however_it_is_cut(values, places, last_ended)
     assert outcome(NDJSONDecoder(), cut(data, places)) == (values, None, None)
 
 
-@given(st.lists(objects), cuts, st.lists(st.sampled_from([b"\n", b"\r\n", b"\r"]), min_size=1))
-def test_sse_gives_every_object_however_it_is_cut(values, places, ends):
+line_ends = st.lists(st.sampled_from([b"\n", b"\r\n", b"\r"]), min_size=1)
+noise = st.sampled_from([b":", b": ping", b"event: message", b"id: 7", b"retry: 10", b"unknown", b"", b"datax: 1"])
+
+
+@given(st.data(), st.lists(objects), cuts, line_ends, st.booleans(), st.sampled_from([b"", b"\xef\xbb\xbf"]))
+def test_sse_gives_every_object_however_it_is_cut(data, values, places, ends, marked, mark):
     lines = []
     for value in values:
-        lines += [b": ping", b"event: message", b"data: " + compact(value), b""]
-    lines += [b"data: [DONE]", b"", b"data: after the end", b""]
-    data = b"".join(line + ends[number % len(ends)] for number, line in enumerate(lines))
+        # An event's data may stand in several lines: JSON with line breaks between its parts.
+        pieces = json.dumps(value, ensure_ascii=False, indent=1).encode().split(b"\n")
+        for piece in pieces if data.draw(st.booleans()) else [compact(value)]:
+            lines.append(data.draw(st.sampled_from([b"data: ", b"data:"])) + piece)
+            lines += data.draw(st.lists(noise.filter(bool), max_size=2))
+        lines.append(b"")
+        lines += data.draw(st.lists(noise, max_size=3))
+    lines += [b"data: [DONE]", b"", b"data: after the end", b""] if marked else []
+    sent = mark + b"".join(line + ends[number % len(ends)] for number, line in enumerate(lines))
     # A "\r" that ends a line right before an empty line ended by "\n" is one line end, as in any reader of SSE.
     following = [*ends[1:], ends[0]]
     assume((b"\r", b"\n") not in zip(ends, following, strict=True))
-    assert outcome(SSEDecoder(), cut(data, places)) == (values, None, None)
+    decoder = SSEDecoder()
+    assert outcome(decoder, cut(sent, places)) == (values, None, None)
+    assert decoder.done is marked
 
 
 @pytest.mark.parametrize("decoder", [NDJSONDecoder, SSEDecoder])
@@ -85,6 +97,13 @@ def test_only_line_ends_end_lines(breaker):
 
 def test_ndjson_skips_empty_lines():
     assert NDJSONDecoder().feed(b'\n\r\n{"a": 1}\r\n \n{"b": 2}\n') == [{"a": 1}, {"b": 2}]
+
+
+def test_ndjson_takes_a_byte_order_mark():
+    assert NDJSONDecoder().feed(b'\xef\xbb\xbf{"a": 1}\n{"b": 2}\n') == [{"a": 1}, {"b": 2}]
+    decoder = NDJSONDecoder()
+    assert decoder.feed(b'\xef\xbb\xbf{"a": 1}') == []
+    assert decoder.finish() == [{"a": 1}]
 
 
 def test_events_before_a_bad_line_are_given_first():

@@ -12,19 +12,24 @@ import httpx
 import pytest
 
 from langchain_localmodels.errors import (
+    AuthenticationError,
     EngineClosedError,
     EngineError,
     EngineTimeoutError,
     EngineUnreachableError,
     InvalidRequestError,
     ModelMissingError,
+    PermissionDeniedError,
+    RateLimitError,
 )
 from langchain_localmodels.transport.failures import error_text
 from langchain_localmodels.transport.http import HTTPTransport
+from langchain_localmodels.transport.retries import Backoff
 
 
 def transport_to(handler, **more) -> HTTPTransport:
     options = {"transport": httpx.MockTransport(handler), **more.pop("client_options", {})}
+    more = {"backoff": Backoff(first=0), **more}
     return HTTPTransport("http://127.0.0.1:1", server="Test", client_options=options, **more)
 
 
@@ -76,13 +81,16 @@ def test_an_answer_that_is_no_json_is_an_error():
     ("status", "kind"),
     [
         (400, InvalidRequestError),
-        (401, InvalidRequestError),
-        (403, InvalidRequestError),
+        (401, AuthenticationError),
+        (403, PermissionDeniedError),
         (404, ModelMissingError),
         (413, InvalidRequestError),
-        (429, EngineError),
+        (407, AuthenticationError),
+        (429, RateLimitError),
         (500, EngineError),
+        (502, EngineError),
         (503, EngineError),
+        (504, EngineError),
     ],
 )
 def test_each_status_has_its_error(status, kind):
@@ -94,10 +102,59 @@ def test_each_status_has_its_error(status, kind):
     assert caught.value.response.json() == {"error": "it is so"}
 
 
-def test_a_redirection_is_not_taken_for_an_answer():
-    kind, message = both(transport_to(answer(307, headers={"Location": "http://elsewhere/"})))
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_redirection_to_another_host_is_refused(follow):
+    seen = []
+
+    def handler(request):
+        seen.append(request.url.host)
+        return httpx.Response(307, headers={"Location": "http://me:hush@elsewhere/x?key=hush"})
+
+    kind, message = both(transport_to(handler, client_options={"follow_redirects": follow}), {})
     assert kind is InvalidRequestError
-    assert "307" in message
+    assert "307 and points to http://elsewhere/x.\nHint: That is not followed" in message
+    assert "hush" not in message
+    assert set(seen) == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("location", ["/there", "http://127.0.0.1:1/there"])
+def test_a_redirection_within_the_server_is_followed_if_asked_for(location):
+    def handler(request):
+        if request.url.path == "/x":
+            return httpx.Response(307, headers={"Location": location})
+        return httpx.Response(200, json={"path": request.url.path, "body": request.content.decode()})
+
+    assert both(transport_to(handler), {"a": 1})[0] is InvalidRequestError
+    following = transport_to(handler, client_options={"follow_redirects": True})
+    assert both(following, {"a": 1}) == {"path": "/there", "body": '{"a": 1}'}
+
+
+@pytest.mark.parametrize(
+    "location", ["http://elsewhere:1/x", "http://127.0.0.1:2/x", "https://127.0.0.1:1/x", "ftp://127.0.0.1:1/x"]
+)
+def test_another_port_or_scheme_is_another_server(location):
+    seen = []
+
+    def handler(request):
+        seen.append(str(request.url))
+        return httpx.Response(307, headers={"Location": location})
+
+    assert both(transport_to(handler, client_options={"follow_redirects": True}))[0] in (
+        InvalidRequestError,
+        EngineUnreachableError,
+    )
+    assert seen == ["http://127.0.0.1:1/x"] * 2
+
+
+def test_redirections_in_a_circle_end():
+    seen = []
+
+    def handler(request):
+        seen.append(request)
+        return httpx.Response(307, headers={"Location": "/x"})
+
+    assert both(transport_to(handler, client_options={"follow_redirects": True}))[0] is InvalidRequestError
+    assert len(seen) == 12
 
 
 def test_an_engine_can_explain_errors_itself():
@@ -161,10 +218,11 @@ def test_timeouts_reach_httpx():
         return httpx.Response(200, json={})
 
     both(transport_to(handler))
-    both(transport_to(handler, timeout=7))
-    both(transport_to(handler, timeout=7), timeout=3)
+    both(transport_to(handler), timeout=None)
+    both(transport_to(handler), timeout=3)
     both(transport_to(handler, client_options={"timeout": 11}))
-    assert [(t["connect"], t["read"]) for t in seen[::2]] == [(5, None), (5, 7), (5, 3), (11, 11)]
+    both(transport_to(handler, client_options={"timeout": 11}), timeout=3)
+    assert [(t["connect"], t["read"]) for t in seen[::2]] == [(5, 600), (5, None), (5, 3), (11, 11), (5, 3)]
     assert seen[::2] == seen[1::2]
 
 
@@ -241,6 +299,13 @@ def test_closing_the_transport_fails_running_streams_and_later_ones_work():
         (b"[1]", "[1]"),
         (b"", ""),
         (b"\xff", "�"),
+        (b"<!DOCTYPE html><html><head><title>Sign &amp; in</title></head><body>x</body></html>", "Sign & in"),
+        (b"<html><head><style>p {}</style></head><body><p>Bad</p> gate<b>way</b></body></html>", "Bad gate way"),
+        (b"<html", "<html"),
+        (b"a < b", "a < b"),
+        (b"x" * 5000, "x" * 4000 + "…"),
+        (b'{"error": "' + b"x" * 5000 + b'"}', "x" * 4000 + "…"),
+        (b"[" * 100_000, "[" * 4000 + "…"),
     ],
 )
 def test_the_text_of_an_error_is_found(body, text):
@@ -249,10 +314,47 @@ def test_the_text_of_an_error_is_found(body, text):
 
 def test_proxies_of_the_environment_do_not_stand_before_this_machine(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    near = HTTPTransport("http://127.0.0.1:11434").client_for(HTTPTransport("http://x").stream("GET", "/"))
-    far = HTTPTransport("http://gpuserver:11434").client_for(HTTPTransport("http://x").stream("GET", "/"))
+    near, far = (HTTPTransport(f"http://{host}:11434")._clients.make() for host in ("127.0.0.1", "gpuserver"))
     assert not near._mounts
     assert far._mounts
+
+
+@pytest.mark.parametrize("value", ["hush\n", " hush", "hu\r\nX-More: sh", "hush\x00"])
+def test_a_header_that_cannot_be_sent_is_told_without_its_value(value):
+    transport = transport_to(answer(200), headers={"Authorization": value})
+    kind, message = both(transport)
+    assert kind is InvalidRequestError
+    assert message.startswith("The header 'authorization' ")
+    assert "sh" not in message
+
+
+def test_names_of_headers_are_the_same_in_any_case():
+    seen = []
+    handler = lambda request: seen.append(request) or httpx.Response(200)  # noqa: E731
+    options = {"headers": [("accept-encoding", "br"), ("X-A", "1")]}
+    both(transport_to(handler, client_options=options, headers={"x-a": "2"}))
+    for request in seen:
+        assert request.headers.get_list("accept-encoding") == ["br"]
+        assert request.headers.get_list("x-a") == ["2"]
+
+
+class Hooked(httpx.ByteStream):
+    """A body whose closing is cancelled, as by a second `cancel()` of a task that cleans up already."""
+
+    async def aclose(self):
+        raise asyncio.CancelledError
+
+
+async def test_a_place_is_given_back_though_cleaning_up_was_cancelled():
+    transport = transport_to(lambda request: httpx.Response(200, stream=Hooked(b"ab")))
+    stream = transport.stream("GET", "/")
+    reader = aiter(stream)
+    assert await anext(reader) == b"ab"
+    lanes = await transport.task_lanes(stream, asyncio.get_running_loop())
+    assert lanes._busy == 1
+    with pytest.raises(asyncio.CancelledError):
+        await reader.aclose()
+    assert lanes._busy == 0
 
 
 def test_importing_loads_no_httpx():
