@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from langchain_localmodels.engines.llamacpp.embeddings import LlamaCppEmbeddings
     from langchain_localmodels.engines.llamacpp.llms import LlamaCpp
     from langchain_localmodels.engines.ollama.chat_models import ChatOllama
+    from langchain_localmodels.engines.ollama.embeddings import OllamaEmbeddings
     from langchain_localmodels.engines.ollama.llms import OllamaLLM
     from langchain_localmodels.engines.ollama.llms import OllamaLLM as Ollama
+    from langchain_localmodels.engines.ollama.server import OllamaServer
     from langchain_localmodels.factory import init_local_chat_model, init_local_embeddings, init_local_llm
     from langchain_localmodels.llms import LocalLLM
     from langchain_localmodels.prompts import ConditionalPromptSelector, is_chat_model, is_llm
@@ -42,7 +44,9 @@ __all__ = [
     "LocalEmbeddings",
     "LocalLLM",
     "Ollama",
+    "OllamaEmbeddings",
     "OllamaLLM",
+    "OllamaServer",
     "__version__",
     "init_local_chat_model",
     "init_local_embeddings",
@@ -56,6 +60,7 @@ _MODULES = {
     "LocalChatModel": "chat_models",
     "LocalEmbeddings": "embeddings",
     "LocalLLM": "llms",
+    "OllamaServer": "engines.ollama.server",
     "init_local_chat_model": "factory",
     "init_local_embeddings": "factory",
     "init_local_llm": "factory",

@@ -27,7 +27,7 @@ from langchain_localmodels.dialects.messages import to_tools, to_turns
 from langchain_localmodels.engines.base import ChatRequest, DeltaStream, Image, JsonOutput, Turn
 from langchain_localmodels.errors import ChatTemplateError, InvalidRequestError
 from langchain_localmodels.faces import LocalLanguageModel, ManyAtOnce
-from langchain_localmodels.identity import FoundProfile
+from langchain_localmodels.identity import FoundProfile, ToldProfile
 from langchain_localmodels.schema_check import check_schema
 from langchain_localmodels.tool_choice import chat, read_tool_choice
 from langchain_localmodels.tool_forms import as_openai
@@ -245,7 +245,7 @@ class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
             return None
         # An older langchain-core warns of keys that came later.
         known = {key: value for key, value in found.items() if key in ModelProfile.__annotations__}
-        return cast("ModelProfile", FoundProfile(known))
+        return cast("ModelProfile", ToldProfile(known) if self._profile_is_told else FoundProfile(known))
 
     def get_num_tokens_from_messages(self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None) -> int:
         """Count the tokens of the prompt that these messages become: its `input_tokens`, if they were sent.

@@ -260,7 +260,11 @@ class EngineOptions(Serializable):
     def load(self) -> Self:
         """Load the model now, or check that the server has it, instead of at the first request."""
         self.engine.load()
+        self._learnt()
         return self
+
+    def _learnt(self) -> None:
+        """Take over what `load` has found out of the model."""
 
     def close(self) -> None:
         """Let go of the model and its memory. The next use loads it again."""

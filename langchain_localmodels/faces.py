@@ -53,6 +53,11 @@ class LocalLanguageModel(LocalModelOptions, BaseLanguageModel[Any]):
             except LocalModelError:  # which the first request will tell
                 self.__dict__["profile"] = None
 
+    def _learnt(self) -> None:
+        chat: Any = self
+        if "profile" in type(self).model_fields and isinstance(self.__dict__.get("profile"), FoundProfile | None):
+            self.__dict__["profile"] = chat._resolve_model_profile()
+
     # --- identity and traces ----------------------------------------------------------------------------------------
 
     @property

@@ -19,7 +19,8 @@ _OPEN_CLIENT_OPTIONS = frozenset(
     {"default_encoding", "follow_redirects", "http1", "http2", "max_redirects", "timeout", "trust_env", "verify"}
 )
 """Arguments of HTTP clients that hold no secret. Headers, `auth`, `cert`, `cookies`, `params` and `proxy` may."""
-_SECRETS = frozenset({"api_key", "auth", "base_url", "client_kwargs", "headers"})
+_CLIENT_OPTIONS = frozenset({"client_kwargs", "sync_client_kwargs", "async_client_kwargs"})
+_SECRETS = frozenset({"api_key", "auth", "base_url", "headers"}) | _CLIENT_OPTIONS
 _ELSEWHERE = frozenset({"callbacks", "max_retries", "metadata", "model_kwargs", "run_id", "run_name", "stop", "tags"})
 _SPEED_ONLY = frozenset({"stream", "stream_options", "stream_usage", "streaming", "timeout"})
 
@@ -31,6 +32,18 @@ class FoundProfile(dict[str, Any]):
     """
 
 
+class ToldProfile(FoundProfile):
+    """A profile that a server has told. It comes late, and objects that differ in nothing else are equal."""
+
+    def __eq__(self, other: object) -> bool:
+        return other is None or isinstance(other, FoundProfile) or super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 
@@ -38,7 +51,7 @@ def holds_secret(name: str, value: object) -> bool:
     """Whether a field, beside those that are nothing but a secret, holds one among other things."""
     if name == "base_url":
         return isinstance(value, str) and _PASSWORD.match(value) is not None
-    if name == "client_kwargs":
+    if name in _CLIENT_OPTIONS:
         return isinstance(value, Mapping) and not all(_is_open(key, entry) for key, entry in value.items())
     return False
 
@@ -73,7 +86,7 @@ def shown(name: str | None, value: object) -> object:
         name: The field's name.
         value: Its value.
     """
-    if name == "client_kwargs" and isinstance(value, Mapping):
+    if name in _CLIENT_OPTIONS and isinstance(value, Mapping):
         value = {key: entry if _is_open(key, entry) else _Words("…") for key, entry in value.items()}
     elif name == "base_url" and isinstance(value, str):
         value = _PASSWORD.sub(lambda match: match["scheme"] or "", value)

@@ -87,6 +87,9 @@ class LocalModelOptions(EngineOptions, Vocabulary):
         """
         return None
 
+    _profile_is_told: ClassVar[bool] = False
+    """Whether a server tells what the profile says, so that it is not there before `load`."""
+
     def _profile(self) -> dict[str, Any] | None:
         """What can be told of the model without loading it or asking a server, in the form of a `ModelProfile`."""
         return None

@@ -48,6 +48,11 @@ ENGINES: dict[str, EngineEntry] = {
         spellings=("llamacpppython",),
     ),
     "ollama": EngineEntry(
-        title="Ollama", package="ollama", llm="OllamaLLM", chat="ChatOllama", aliases=(("Ollama", "OllamaLLM"),)
+        title="Ollama",
+        package="ollama",
+        llm="OllamaLLM",
+        chat="ChatOllama",
+        embeddings="OllamaEmbeddings",
+        aliases=(("Ollama", "OllamaLLM"),),
     ),
 }

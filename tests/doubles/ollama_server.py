@@ -14,36 +14,15 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-MODELS = ("llama3.1:8b", "llama2:13b", "tiny:latest")
+from tests.doubles.ollama_answers import Reply, encode, joined, line_of, lines_of, refusal
+from tests.doubles.ollama_embedding import Embedder
+from tests.doubles.ollama_library import Library
 
-
-@dataclass
-class Reply:
-    """What the model answers, and what goes wrong meanwhile. Counts are of NDJSON lines."""
-
-    pieces: list[str] | None = None  # None: echo
-    thinking: list[str] = field(default_factory=list)
-    tool_calls: list[dict[str, Any]] = field(default_factory=list)
-    tool_calls_in_last_line: bool = True
-    last_text: str = ""  # parsers may flush text into the last line
-    done_reason: str | None = None
-    final: dict[str, Any] = field(default_factory=dict)  # entries of the last line; None takes one out
-
-    status: int = 200  # another one: answer with it and `error`
-    error: str = ""
-    error_after: int | None = None  # lines, then an error line
-    raw_after: tuple[int, bytes] | None = None  # lines, then these bytes
-    cut_after: int | None = None  # lines, then the connection breaks off
-    reset: bool = False  # breaks off with RST and not with FIN
-    end_after: int | None = None  # lines, then a clean end without `done`
-    first_delay: float = 0.0  # as if a model were loaded; before the status line
-    delay: float = 0.0  # before each line
-    split: int | None = None  # bytes per write
+MODELS = ("llama3.1:8b", "llama2:13b", "tiny:latest", "nomic-embed-text")
 
 
 @dataclass
@@ -66,6 +45,14 @@ class OllamaDouble:
     def __init__(self, *, ipv6: bool = False) -> None:
         self.reply = Reply()
         self.models = set(MODELS)
+        self.embedder = Embedder()
+        self.library = Library()
+        self.shown: dict[str, Any] = {  # what /api/show tells of every model; None takes an entry out
+            "details": {"format": "gguf", "family": "llama", "parameter_size": "8.0B", "quantization_level": "Q4_K_M"},
+            "model_info": {"general.architecture": "llama", "llama.context_length": 8192},
+            "capabilities": ["completion", "tools", "vision", "thinking"],
+        }
+        self.running: list[dict[str, Any]] | None = []  # None: a server without /api/ps
         self.seen: list[Seen] = []
         self.lock = threading.Lock()
         self.hang_ups = 0
@@ -143,11 +130,49 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._note(None)
-        self._send(*((200, b"Ollama is running") if self.path == "/" else (404, b"404 page not found")))
+        if self.path == "/api/ps" and self.double.running is not None:
+            return self._json(200, {"models": self.double.running})
+        if (told := self.double.library.told(self.path, self.double.models)) is not None:
+            return self._json(200, told)
+        return self._send(*((200, b"Ollama is running") if self.path == "/" else (404, b"404 page not found")))
+
+    def do_HEAD(self) -> None:
+        self._note(None)
+        self.send_response(200 if self.path.rpartition("/")[2] in self.double.library.blobs else 404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_DELETE(self) -> None:
+        body = json.loads(self._body())
+        self._note(body)
+        self._managed(body)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _managed(self, body: dict[str, Any]) -> None:
+        answer = self.double.library.answer(self.path, body, self.double.models)
+        if isinstance(answer, tuple):
+            status, error = answer
+            return self._json(status, {"error": error}) if error else self._send(status, b"")
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-ndjson")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        return self._stream(answer, self.double.library.faults)
 
     def do_POST(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        raw = self.rfile.read(length)
+        raw = self._body()
+        if self.path.startswith("/api/blobs/"):
+            self._note(len(raw))
+            return self._send(self.double.library.take(self.path.rpartition("/")[2], raw), b"")
         try:
             body = json.loads(raw)
         except ValueError:
@@ -159,6 +184,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(400, {"error": "invalid character 'x' looking for beginning of value"})
         elif self.path == "/api/show":
             self._show(body)
+        elif self.path in ("/api/pull", "/api/create", "/api/copy"):
+            self._managed(body)
+        elif self.path in ("/api/embed", "/api/embeddings"):
+            status, value = self.double.embedder.answer(self.path, body, self.double.models)
+            self._json(status, value) if status else self._send(404, b"404 page not found", "text/plain")
         elif self.path in ("/api/chat", "/api/generate"):
             try:
                 self._answer(body, chat=self.path == "/api/chat")
@@ -168,6 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
         else:
             self._send(404, b"404 page not found", "text/plain")
+        return None
 
     # --- endpoints --------------------------------------------------------------------------------------------------
 
@@ -175,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
         if body.get("model") not in self.double.models:
             self._json(404, {"error": f"model '{body.get('model')}' not found"})
         else:
-            self._json(200, {"details": {}, "model_info": {"llama.context_length": 8192}, "capabilities": ["tools"]})
+            self._json(200, {name: value for name, value in self.double.shown.items() if value is not None})
 
     def _answer(self, body: dict[str, Any], *, chat: bool) -> None:
         reply, model = self.double.reply, body.get("model")
@@ -183,13 +214,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._pause(reply.first_delay)
         if reply.status != 200:
             return self._json(reply.status, {"error": reply.error}) if reply.error else self._send(reply.status, b"")
-        if problem := _refusal(body, chat, self.double.models):
+        if problem := refusal(body, chat, self.double.models):
             return self._json(*problem)
         if not (body.get("messages") if chat else body.get("prompt")):
-            return self._json(200, {**_line(model, "", chat), "done": True, "done_reason": "load"})
-        lines = _lines(body, reply, chat)
+            if not chat and model in self.double.embedder.only_embedding:
+                return self._json(400, {"error": f'"{model}" does not support generate'})
+            reason = self.double.library.keep(model, body.get("keep_alive"))
+            return self._json(200, {**line_of(model, "", chat), "done": True, "done_reason": reason})
+        lines = lines_of(body, reply, chat)
         if body.get("stream") is False:
-            return self._json(200, _joined(lines, chat))
+            return self._json(200, joined(lines, chat))
         self.send_response(200)
         self.send_header("Content-Type", "application/x-ndjson")
         self.send_header("Transfer-Encoding", "chunked")
@@ -199,7 +233,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, lines: list[dict[str, Any]], reply: Reply) -> None:
         for number, line in enumerate(lines):
             if number == reply.error_after:
-                self._chunks(_encode({"error": reply.error}), reply)
+                self._chunks(encode({"error": reply.error}), reply)
                 break
             if reply.raw_after is not None and number == reply.raw_after[0]:
                 self._chunks(reply.raw_after[1], reply)
@@ -209,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
             if number == reply.end_after:
                 break
             self._pause(reply.delay)
-            self._chunks(_encode(line), reply)
+            self._chunks(encode(line), reply)
             with self.double.lock:
                 self.double.lines_sent += 1
         with suppress(OSError):  # The client has the last line; it need not wait for this.
@@ -233,7 +267,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
 
     def _cut(self, line: dict[str, Any], reply: Reply) -> None:
-        half = _encode(line)[:10]
+        half = encode(line)[:10]
         self.wfile.write(b"%x\r\n%b\r\n" % (len(half), half))
         self.wfile.flush()
         self.close_connection = True
@@ -254,96 +288,3 @@ class _Handler(BaseHTTPRequestHandler):
     def _note(self, body: Any) -> None:
         with self.double.lock:
             self.double.seen.append(Seen(self.command, self.path, dict(self.headers), body))
-
-
-# --- what Ollama makes of a request ---------------------------------------------------------------------------------
-
-
-def _refusal(body: dict[str, Any], chat: bool, models: set[str]) -> tuple[int, dict[str, Any]] | None:
-    model = body.get("model")
-    if chat and not model:
-        return 400, {"error": "model is required"}
-    if model not in models:
-        return 404, {"error": f"model '{model}' not found"}
-    for message in body.get("messages") or []:
-        if not isinstance(message.get("content"), str):
-            return 400, {
-                "error": "json: cannot unmarshal array into Go struct field ChatRequest.messages of type string"
-            }
-        for call in message.get("tool_calls") or []:
-            if not isinstance(call["function"]["arguments"], dict):
-                return 400, {"error": "json: cannot unmarshal string into Go struct field of type map"}
-    for name, value in (body.get("options") or {}).items():
-        if name == "temperature" and not isinstance(value, int | float):
-            return 500, {"error": 'option "temperature" must be of type float32'}
-    form = body.get("format")
-    if form not in (None, "", "json") and not isinstance(form, dict):
-        return 500, {"error": f'invalid format: {form}; expected "json" or a valid JSON Schema object'}
-    return None
-
-
-def _lines(body: dict[str, Any], reply: Reply, chat: bool) -> list[dict[str, Any]]:
-    model, options = body["model"], body.get("options") or {}
-    prompt = body["messages"][-1]["content"] if chat else body["prompt"]
-    pieces = _words(f"You said: {prompt}") if reply.pieces is None else list(reply.pieces)
-    pieces, reason = _limited(pieces, options)
-    lines = [_line(model, "", chat, thinking=thought) for thought in reply.thinking]
-    for piece in pieces:
-        line = _line(model, piece, chat)
-        if body.get("logprobs"):
-            entry = {"token": piece, "logprob": -0.5, "bytes": list(piece.encode())}
-            if body.get("top_logprobs"):
-                entry["top_logprobs"] = [{"token": piece, "logprob": -0.5, "bytes": list(piece.encode())}]
-            line["logprobs"] = [entry]
-        lines.append(line)
-    last = _line(model, reply.last_text, chat)
-    if reply.tool_calls and reply.tool_calls_in_last_line:
-        last["message"]["tool_calls"] = reply.tool_calls
-    else:
-        lines += [_line(model, "", chat, tool_calls=[call]) for call in reply.tool_calls]
-    metrics = {
-        "total_duration": 9_000_000,
-        "load_duration": 1_000_000,
-        "prompt_eval_count": len(_words(prompt)),
-        "prompt_eval_duration": 3_000_000,
-        "eval_count": len(pieces) + len(reply.thinking),
-        "eval_duration": 4_000_000,
-    }
-    last |= {"done": True, "done_reason": reply.done_reason or reason, **metrics, **reply.final}
-    return [*lines, {name: value for name, value in last.items() if value is not None}]
-
-
-def _limited(pieces: list[str], options: dict[str, Any]) -> tuple[list[str], str]:
-    limit = options.get("num_predict")
-    for stop in options.get("stop") or []:
-        text = "".join(pieces)
-        if stop in text:
-            pieces = _words(text[: text.index(stop)])
-    if limit is not None and 0 < limit < len(pieces):
-        return pieces[:limit], "length"
-    return pieces, "stop"
-
-
-def _words(text: str) -> list[str]:
-    words = text.split(" ")
-    return [word if number == 0 else f" {word}" for number, word in enumerate(words) if word or number]
-
-
-def _line(model: Any, text: str, chat: bool, **more: Any) -> dict[str, Any]:
-    now = datetime.now(timezone.utc).isoformat()
-    if chat:
-        message = {"role": "assistant", "content": text, **more}
-        return {"model": model, "created_at": now, "message": message, "done": False}
-    return {"model": model, "created_at": now, "response": text, **more, "done": False}
-
-
-def _joined(lines: list[dict[str, Any]], chat: bool) -> dict[str, Any]:
-    if not chat:
-        return {**lines[-1], "response": "".join(line["response"] for line in lines)}
-    content = "".join(line["message"]["content"] for line in lines)
-    return {**lines[-1], "message": {**lines[-1]["message"], "content": content}}
-
-
-def _encode(line: dict[str, Any]) -> bytes:
-    # Go writes U+0085 as it is, and so does this; U+2028 it escapes, but llama-server's texts need not be Go's.
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"

@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from langchain_localmodels import ChatLlamaCpp, ChatOllama, LlamaCpp, LlamaCppEmbeddings, OllamaLLM
+from langchain_localmodels import (
+    ChatLlamaCpp,
+    ChatOllama,
+    LlamaCpp,
+    LlamaCppEmbeddings,
+    OllamaEmbeddings,
+    OllamaLLM,
+)
 from langchain_localmodels.demo import embedding_model_path, model_path
 from langchain_localmodels.testing.contract import EngineContractTests
 from langchain_localmodels.testing.obliging import example
@@ -54,7 +61,6 @@ class OllamaRow(EngineContractTests):
     other_model = "llama2:13b"
     thinking = {"reasoning": True}
     not_yet = {
-        "test_the_profile": "what a model on a server can do is known by /api/show, which is not asked yet (issue 5)",
         "test_at_most_one_call": "Ollama cannot be told to call one tool only, where it may call none (issue 5)",
     }
 
@@ -76,6 +82,9 @@ class OllamaRow(EngineContractTests):
 
     def llm(self, **fields: Any) -> OllamaLLM:
         return OllamaLLM(**{"model": "llama3.1:8b", "base_url": self.server.url, "temperature": 0, **fields})
+
+    def embeddings(self, **fields: Any) -> OllamaEmbeddings:
+        return OllamaEmbeddings(**{"model": "nomic-embed-text", "base_url": self.server.url, **fields})
 
 
 ROWS = (LlamaCppRow, OllamaRow)

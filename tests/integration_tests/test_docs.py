@@ -31,7 +31,7 @@ from langchain_core import exceptions as core_exceptions
 from pydantic import BaseModel
 
 import langchain_localmodels
-from langchain_localmodels import LlamaCppEmbeddings, errors
+from langchain_localmodels import LlamaCppEmbeddings, OllamaEmbeddings, errors
 from langchain_localmodels.dialects.json_schema import schema_rules
 from langchain_localmodels.dialects.notations import NOTATIONS, notation_named
 from langchain_localmodels.dialects.reader import OutputReader
@@ -198,6 +198,7 @@ def test_the_vocabulary():
         ("llamacpp.md", "field", LlamaCppOptions, LocalModelOptions),
         ("llamacpp.md", "embeddings field", LlamaCppEmbeddings, LlamaCppFileOptions),
         ("ollama.md", "field", OllamaOptions, LocalModelOptions),
+        ("ollama.md", "embeddings field", OllamaEmbeddings, OllamaOptions),
     ],
 )
 def test_fields(page: str, header: str, options: type[BaseModel], base: type[BaseModel]):
@@ -276,7 +277,12 @@ def test_notations():
 
 # --- migration --------------------------------------------------------------------------------------------------------
 
-OPTIONS = {"llama.cpp": LlamaCppOptions, "LlamaCppEmbeddings": LlamaCppEmbeddings, "Ollama": OllamaOptions}
+OPTIONS = {
+    "llama.cpp": LlamaCppOptions,
+    "LlamaCppEmbeddings": LlamaCppEmbeddings,
+    "Ollama": OllamaOptions,
+    "OllamaEmbeddings": OllamaEmbeddings,
+}
 
 
 def own(options: type, attribute: str) -> dict[str, Any]:
@@ -300,7 +306,7 @@ def test_renamed_fields(whose: str):
     assert {names(old)[0]: names(new)[0] for old, new in rows} == own(OPTIONS[whose], "_aliases")
 
 
-@pytest.mark.parametrize(("whose", "least"), list(zip(OPTIONS, (16, 7, 16), strict=True)))
+@pytest.mark.parametrize(("whose", "least"), list(zip(OPTIONS, (16, 7, 16, 11), strict=True)))
 def test_kept_fields(whose: str, least: int):
     text = (DOCS / "migration.md").read_text("utf-8")
     (kept,) = re.findall(rf"^Kept fields of {re.escape(whose)}: (.*?)\n\n", text, re.MULTILINE | re.DOTALL)

@@ -19,7 +19,14 @@ from langchain_core.runnables import ConfigurableField, RunnableSequence
 from langchain_core.tools import tool
 from pydantic import BaseModel, ValidationError
 
-from langchain_localmodels import ChatLlamaCpp, ChatOllama, LlamaCpp, LlamaCppEmbeddings, OllamaLLM
+from langchain_localmodels import (
+    ChatLlamaCpp,
+    ChatOllama,
+    LlamaCpp,
+    LlamaCppEmbeddings,
+    OllamaEmbeddings,
+    OllamaLLM,
+)
 from langchain_localmodels import options as options_module
 from langchain_localmodels.demo import embedding_model_path, model_path
 from langchain_localmodels.engines import ENGINES
@@ -34,8 +41,10 @@ MODELS = {
     LlamaCppEmbeddings: {"model_path": embedding_model_path},
     ChatOllama: {"model": "llama3.1:8b"},
     OllamaLLM: {"model": "llama3.1:8b"},
+    OllamaEmbeddings: {"model": "nomic-embed-text"},
 }
-WRITERS = [cls for cls in MODELS if cls is not LlamaCppEmbeddings]
+EMBEDDERS = (LlamaCppEmbeddings, OllamaEmbeddings)
+WRITERS = [cls for cls in MODELS if cls not in EMBEDDERS]
 ON_OLLAMA = [ChatOllama, OllamaLLM]
 HUSH = "hush-hush"
 SCHEMA = {"type": "object", "properties": {"lc": {"type": "integer"}, "a": {"enum": ["x", "y"]}}}
@@ -104,6 +113,7 @@ def test_a_dump_has_all_that_was_set(cls, fields):
     [
         (ChatLlamaCpp, {"n_ctx": 0, "use_mmap": False, "f16_kv": False, "tensor_split": [1, 2], "n_gpu_layers": 0}),
         (LlamaCpp, {"chat_template": "{{ messages }}", "lora_scale": 0.0, "type_k": "q8_0"}),
+        (OllamaEmbeddings, {"dimensions": 8, "keep_alive": "10m", "truncate": True, "batch_size": 3}),
         (LlamaCppEmbeddings, {"normalize": False, "truncate": True, "query_prefix": "", "pooling_type": "cls"}),
         (ChatOllama, {"options": {"x": [1]}, "keep_alive": 0, "reasoning": False, "num_gpu": 0, "base_url": "h:9"}),
         (OllamaLLM, {"client_kwargs": {"timeout": 5, "verify": False, "http2": True}}),
@@ -163,7 +173,7 @@ def test_a_value_that_has_no_json_is_never_passed_over():
 def all_shown(made):
     """Everything that leaves an object without being asked for by name."""
     shown = [repr(made), str(made), dumps(made), made.cache_namespace, str(made._identity())]
-    if not isinstance(made, LlamaCppEmbeddings):
+    if not isinstance(made, EMBEDDERS):
         shown += [str(made._serialized), str(made.asdict()), str(made._get_ls_params())]
         shown += [made._get_llm_string(stop=None), str(made._get_invocation_params())]
     return "\n".join(shown)
@@ -210,6 +220,22 @@ def test_an_api_key_is_named_in_a_dump_and_asked_for(monkeypatch):
     assert revive(dumped, ChatOllama).api_key is None
     monkeypatch.setenv("OLLAMA_API_KEY", HUSH)
     assert revive(dumped, ChatOllama, secrets_from_env=True) == made
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *SECRETS[1:],
+        {"sync_client_kwargs": {"headers": {"x": HUSH}}},
+        {"async_client_kwargs": {"auth": ("me", HUSH)}},
+    ],
+    ids=str,
+)
+def test_secrets_of_embeddings_are_not_told(fields):
+    made = make(OllamaEmbeddings, **fields)
+    for copied in (made, copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+        assert HUSH not in all_shown(copied)
+    assert dumpd(made)["type"] == "not_implemented"
 
 
 @pytest.mark.parametrize("fields", SECRETS[1:], ids=str)

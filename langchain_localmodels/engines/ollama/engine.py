@@ -17,13 +17,14 @@ from langchain_localmodels.engines.base import (
     Delta,
     Engine,
     FinishDelta,
-    GenerationSettings,
 )
 from langchain_localmodels.engines.ollama.address import base_url as read_address
 from langchain_localmodels.engines.ollama.answers import AnswerReader
 from langchain_localmodels.engines.ollama.failures import explain
+from langchain_localmodels.engines.ollama.knowledge import Knowledge, read_details, recall, remember, running_window
+from langchain_localmodels.engines.ollama.prompt_check import prompt_check
 from langchain_localmodels.engines.ollama.requests import OllamaExtras, chat_payload, generate_payload
-from langchain_localmodels.errors import EngineClosedError
+from langchain_localmodels.errors import EngineClosedError, LocalModelError
 from langchain_localmodels.transport.http import HTTPTransport
 from langchain_localmodels.transport.stream import ByteStream
 
@@ -53,9 +54,9 @@ class OllamaEngine(Engine):
     ) -> None:
         self.model = model
         self._context_window = context_window
-        url = read_address(base_url)
+        self._url = read_address(base_url)
         self._transport = HTTPTransport(
-            url,
+            self._url,
             server="Ollama",
             client_options=client_options,
             hint="Is `ollama serve` running there? Where the server is, `base_url` or OLLAMA_HOST says.",
@@ -63,40 +64,50 @@ class OllamaEngine(Engine):
 
     def chat(self, request: ChatRequest) -> OllamaStream:
         """Begin to answer a conversation. Nothing is sent before the first read."""
-        return self._stream("/api/chat", request.settings, partial(chat_payload, request))
+        return self._stream("/api/chat", request, partial(chat_payload, request))
 
     def complete(self, request: CompletionRequest) -> OllamaStream:
         """Begin to continue a text, with the model's own template around it. Nothing is sent before the first read."""
-        return self._stream("/api/generate", request.settings, partial(generate_payload, request))
+        return self._stream("/api/generate", request, partial(generate_payload, request))
 
     def capabilities(self) -> Capabilities:
-        """What Ollama can do. What this model cannot, the server tells when it is asked for it."""
+        """What Ollama can do. What this model cannot, the server tells when it is asked for it, or `load` has asked."""
+        known = recall(self._url, self.model)
         return Capabilities(
             tools="native",
             constrain="schema",
             tokenizer=False,
-            images=True,
-            context_window=self._context_window,
+            images=known is None or known.details.can("vision") is not False,
+            context_window=known.context_window(self._context_window) if known else self._context_window,
         )
 
     def load(self) -> None:
-        """Check that the server is there and has the model. Its weights load with the first request.
+        """Check that the server is there and has the model, and learn what that can do.
+
+        Its weights load with the first request.
 
         Raises:
             EngineUnreachableError: The server is not there.
             ModelMissingError: It does not have the model.
         """
-        self._transport.request_json(
+        answer = self._transport.request_json(
             "POST", "/api/show", {"model": self.model}, explain=partial(explain, model=self.model)
         )
+        details = read_details(self.model, answer)
+        window = None
+        if self._context_window is None and not details.remote:
+            with suppress(LocalModelError):  # Not all servers tell, and nothing depends on it.
+                window = running_window(self.model, self._transport.request_json("GET", "/api/ps"))
+        remember(self._url, self.model, Knowledge(details, window))
 
     def close(self) -> None:
         """End all running requests with `EngineClosedError`. The model stays on the server, as `keep_alive` says."""
         self._transport.close(lambda: EngineClosedError(f"The model {self.model!r} was closed while it answered."))
 
     def _stream(
-        self, path: str, settings: GenerationSettings, payload: Callable[[str], dict[str, Any]]
+        self, path: str, request: ChatRequest | CompletionRequest, payload: Callable[[str], dict[str, Any]]
     ) -> OllamaStream:
+        settings = request.settings
         model = settings.model or self.model
 
         def begin() -> ByteStream:
@@ -110,7 +121,12 @@ class OllamaEngine(Engine):
                 explain=partial(explain, model=model),
             )
 
-        return OllamaStream(begin, model)
+        return OllamaStream(begin, model, prompt_check(request, model, self._window_of(request)))
+
+    def _window_of(self, request: ChatRequest | CompletionRequest) -> int | None:
+        extras = request.settings.extras
+        asked: Any = {"num_ctx": extras.num_ctx, **extras.options} if isinstance(extras, OllamaExtras) else {}
+        return asked.get("num_ctx") or self._context_window
 
 
 class OllamaStream:
@@ -119,11 +135,13 @@ class OllamaStream:
     Args:
         begin: Makes the request, at the first read.
         model: The model that is asked.
+        check: Hears of the end of the answer.
     """
 
-    def __init__(self, begin: Callable[[], ByteStream], model: str) -> None:
+    def __init__(self, begin: Callable[[], ByteStream], model: str, check: Callable[[FinishDelta], None]) -> None:
         self._begin = begin
         self._model = model
+        self._check = check
         self._source: ByteStream | None = None
         self._closed = False
         self._reader: Generator[Delta, None, None] | None = None
@@ -167,6 +185,7 @@ class OllamaStream:
             for data in source:
                 for delta in answer.feed(data):
                     if isinstance(delta, FinishDelta):
+                        self._check(delta)
                         source.finish()  # A reader that stops at the last delta leaves nothing open.
                     if self._ended():
                         return
@@ -186,6 +205,7 @@ class OllamaStream:
             async for data in source:
                 for delta in answer.feed(data):
                     if isinstance(delta, FinishDelta):
+                        self._check(delta)
                         await source.afinish()
                     if self._ended():
                         return

@@ -2,84 +2,39 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import Field
 
 from langchain_localmodels.engines.base import Engine
-from langchain_localmodels.engines.ollama.address import base_url as read_address
+from langchain_localmodels.engines.ollama.knowledge import recall
 from langchain_localmodels.engines.ollama.requests import OPTIONS, OllamaExtras
+from langchain_localmodels.engines.ollama.server_options import OllamaRunnerWords, OllamaServerOptions
 from langchain_localmodels.errors import InvalidRequestError
 from langchain_localmodels.options import LocalModelOptions
-
-_DURATION = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))*")
 
 _BODY = ("truncate", "shift")
 _GENERATE = ("raw", "suffix", "system", "template")
 
 
-class OllamaWords(BaseModel):
+class OllamaWords(OllamaRunnerWords):
     """Ollama's own words, in the constructor, in `bind` and per call. `None` leaves a value to the server."""
-
-    num_ctx: Annotated[int, Field(ge=4)] | None = None
-    """Size of the context window, in tokens. Another value than the loaded model's loads it anew."""
-
-    num_batch: Annotated[int, Field(ge=1)] | None = None
-    """Prompt tokens processed in one step."""
-
-    num_gpu: Annotated[int, Field(ge=-1)] | None = None
-    """Layers on the GPU; 0 for none, -1 for as many as fit."""
-
-    main_gpu: Annotated[int, Field(ge=0)] | None = None
-    """Which GPU holds what is not split."""
-
-    num_thread: Annotated[int, Field(ge=0)] | None = None
-    """CPU threads; 0 for the server's choice."""
-
-    use_mmap: bool | None = None
-    """Whether weights are mapped from the file and not read."""
 
     num_keep: Annotated[int, Field(ge=-1)] | None = None
     """Tokens at the prompt's beginning that stay when the context window overflows."""
 
-    keep_alive: int | float | str | None = None
-    """How long the model stays loaded after a request: seconds, or a duration such as `"10m"`; negative for ever."""
-
     reasoning: bool | Literal["low", "medium", "high", "max"] | None = None
     """Whether the model thinks first, or how much; `None` for the model's default, which is to think if it can."""
 
-    options: dict[str, Any] = Field(default_factory=dict)
-    """More of Ollama's `options`, by Ollama's names. Those given per call are added to these."""
 
-    @field_validator("keep_alive", mode="before")
-    @classmethod
-    def _keep_alive_is_a_time(cls, value: Any) -> Any:
-        if isinstance(value, bool):
-            raise ValueError("a time, not a bool")
-        if not isinstance(value, str):
-            return value
-        text = value.strip()
-        if re.fullmatch(r"[+-]?\d+(\.\d+)?", text):
-            # A number without a unit means seconds to everyone; Ollama takes it as a number alone.
-            return float(text) if "." in text else int(text)
-        if not _DURATION.fullmatch(text):
-            raise ValueError('a number of seconds, or a duration such as "90s", "10m" or "1h30m"')
-        return text
-
-    @field_validator("options", mode="before")
-    @classmethod
-    def _options_may_be_none(cls, value: Any) -> Any:
-        return {} if value is None else value
+class _AnswerOptions(LocalModelOptions, OllamaWords):
+    """All that can be said about an answer. A class of its own, since mypy's plugin trips over three bases."""
 
 
-class OllamaOptions(LocalModelOptions, OllamaWords):
+class OllamaOptions(OllamaServerOptions, _AnswerOptions):
     """Options of the models on an Ollama server."""
 
-    _engine_name: ClassVar[str] = "ollama"
     _aliases: ClassVar[Mapping[str, str]] = {
         "model_name": "model",
         "host": "base_url",
@@ -100,52 +55,16 @@ class OllamaOptions(LocalModelOptions, OllamaWords):
         "logits_all": False,
         "vocab_only": False,
         "numa": False,
-        # langchain-ollama's; `load()` asks the server when the user wants it.
-        "validate_model_on_init": False,
     }
-    _not_identity: ClassVar[frozenset[str]] = frozenset(
-        # `base_url` may hold a password; `_identity_extra` gives it without.
-        {"base_url", "client_kwargs", "keep_alive", "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap"}
-    )
 
-    model: Annotated[str, Field(min_length=1)]
-    """The model's name, as `ollama list` gives it, such as `llama3.1:8b`."""
-
-    base_url: str | None = None
-    """Where the server is: host, `host:port` or URL; `None` for what OLLAMA_HOST says, or else this machine."""
-
-    client_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """Arguments for the HTTP clients, by httpx's names, such as `headers`, `auth` or `verify`."""
-
-    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 600.0
-    """Longest wait for the next bytes of an answer, in seconds; `None` for no limit. A server that loads a model is
-    silent, and stops loading when its client hangs up."""
-
-    max_retries: Annotated[int, Field(ge=0)] | None = None
-    """How often a request is sent again when the connection is refused or the server busy; `None` for twice."""
-
-    @field_validator("base_url", mode="after")
-    @classmethod
-    def _base_url_can_be_read(cls, value: str | None) -> str | None:
-        read_address(value)
-        return value
-
-    @field_validator("client_kwargs", mode="before")
-    @classmethod
-    def _client_kwargs_may_be_none(cls, value: Any) -> Any:
-        return {} if value is None else value
-
-    def _model_name(self) -> str:
-        return self.model
+    _profile_is_told: ClassVar[bool] = True
 
     def _new_engine(self) -> Engine:
         from langchain_localmodels.engines.ollama.engine import OllamaEngine
 
-        options = dict(self.client_kwargs)
-        if self.api_key is not None:
-            bearer = {"Authorization": f"Bearer {self.api_key.get_secret_value()}"}
-            options["headers"] = {**bearer, **dict(options.get("headers") or {})}
-        return OllamaEngine(self.model, base_url=self._address(), context_window=self.num_ctx, client_options=options)
+        return OllamaEngine(
+            self.model, base_url=self._address(), context_window=self._window(), client_options=self._client_options()
+        )
 
     def _extras(self, overrides: dict[str, Any]) -> OllamaExtras:
         given = {name: overrides.pop(name) for name in OllamaWords.model_fields if name in overrides}
@@ -163,19 +82,18 @@ class OllamaOptions(LocalModelOptions, OllamaWords):
             max_retries=_whole(overrides.pop("max_retries", self.max_retries)),
         )
 
-    def _identity_extra(self) -> dict[str, Any]:
-        # Two servers may have different models under one name.
-        try:
-            parts = urlsplit(self._address())
-        except InvalidRequestError:
-            return {}
-        return {"server": parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()}
-
     def _profile(self) -> dict[str, Any] | None:
-        return None if self.num_ctx is None else {"max_input_tokens": self.num_ctx}
+        try:
+            known = recall(self._address(), self.model)
+        except InvalidRequestError:  # OLLAMA_HOST cannot be read, which the first request will tell
+            known = None
+        if known is not None:
+            return known.profile(self._window())
+        return None if self._window() is None else {"max_input_tokens": self._window()}
 
-    def _address(self) -> str:
-        return read_address(self.base_url or os.environ.get("OLLAMA_HOST"))
+    def _window(self) -> int | None:
+        window = self.options.get("num_ctx", self.num_ctx)
+        return window if isinstance(window, int) else None
 
 
 def _whole(max_retries: Any) -> int | None:

@@ -1,0 +1,239 @@
+"""`OllamaEmbeddingEngine`: an embedding model on an Ollama server, behind the engine contract.
+
+Owns the two drivers, for threads and for tasks, of the one flow of questions in `vectors.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from langchain_localmodels.engines.base import Capabilities, EmbeddingRequest, Engine, VectorDelta
+from langchain_localmodels.engines.ollama.address import base_url as read_address
+from langchain_localmodels.engines.ollama.failures import explain
+from langchain_localmodels.engines.ollama.vectors import Ask, EmbeddingPlan, Known, Step, embedding
+from langchain_localmodels.errors import EngineClosedError, LocalModelError
+from langchain_localmodels.transport.answers import WholeAnswer
+from langchain_localmodels.transport.http import HTTPTransport
+from langchain_localmodels.transport.stream import ByteStream
+
+_MOST_ANSWER = 1 << 30
+"""Longest answer, in bytes: a bound for broken servers, far above any batch of vectors."""
+
+
+class OllamaEmbeddingEngine(Engine):
+    """One embedding model on an Ollama server.
+
+    Args:
+        plan: What all requests have in common.
+        base_url: Where the server is, by the rules of `OLLAMA_HOST`; `None` for this machine.
+        max_retries: How often a request is sent again when nothing came of it; `None` for the default.
+        client_options: Arguments for httpx's clients of threads.
+        async_client_options: The same for those of tasks; `None` for the same arguments.
+
+    Raises:
+        InvalidRequestError: `base_url` cannot be read.
+    """
+
+    def __init__(
+        self,
+        plan: EmbeddingPlan,
+        *,
+        base_url: str | None = None,
+        max_retries: int | None = None,
+        client_options: Mapping[str, Any] | None = None,
+        async_client_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._plan = plan
+        self._max_retries = max_retries
+        self._known = Known()
+        make = partial(
+            HTTPTransport,
+            read_address(base_url),
+            server="Ollama",
+            hint="Is `ollama serve` running there? Where the server is, `base_url` or OLLAMA_HOST says.",
+        )
+        self._transport = make(client_options=client_options)
+        same = async_client_options is None or async_client_options == client_options
+        self._async_transport = self._transport if same else make(client_options=async_client_options)
+
+    def embed(self, request: EmbeddingRequest) -> OllamaVectorStream:
+        """See `Engine.embed`. Nothing is sent before the first read."""
+
+        def begin(transport: HTTPTransport, ask: Ask) -> ByteStream:
+            return transport.stream(
+                "POST",
+                ask.path,
+                ask.payload,
+                timeout=request.timeout,
+                max_retries=self._max_retries,
+                explain=ask.explain,
+            )
+
+        return OllamaVectorStream(
+            embedding(request, self._plan, self._known),
+            partial(begin, self._transport),
+            partial(begin, self._async_transport),
+            self._transport.place,
+        )
+
+    def capabilities(self) -> Capabilities:
+        """See `Engine.capabilities`. Asks nothing."""
+        return Capabilities(
+            tools="prompt",
+            constrain="none",
+            tokenizer=False,
+            chat=False,
+            embeds=True,
+            context_window=self._plan.options.get("num_ctx"),
+        )
+
+    def load(self) -> None:
+        """Check that the server is there and has the model. Its weights load with the first request.
+
+        Raises:
+            EngineUnreachableError: The server is not there.
+            ModelMissingError: It does not have the model.
+        """
+        model = self._plan.model
+        self._transport.request_json(
+            "POST",
+            "/api/show",
+            {"model": model},
+            max_retries=self._max_retries,
+            explain=partial(explain, model=model),
+        )
+
+    def close(self) -> None:
+        """End all running requests with `EngineClosedError`. The model stays on the server, as `keep_alive` says."""
+
+        def error() -> LocalModelError:
+            return EngineClosedError(f"The model {self._plan.model!r} was closed while it embedded.")
+
+        self._transport.close(error)
+        if self._async_transport is not self._transport:
+            self._async_transport.close(error)
+
+
+class OllamaVectorStream:
+    """The vectors of one request as they come; see `Stream`.
+
+    Args:
+        flow: What is asked, and what is made of the answers.
+        begin: Makes a request that a thread reads.
+        abegin: The same for a task.
+        place: The server's name and address.
+    """
+
+    def __init__(
+        self,
+        flow: Generator[Step, Any, None],
+        begin: Callable[[Ask], ByteStream],
+        abegin: Callable[[Ask], ByteStream],
+        place: str,
+    ) -> None:
+        self._flow = flow
+        self._begin = begin
+        self._abegin = abegin
+        self._place = place
+        self._source: ByteStream | None = None
+        self._closed = False
+        self._reader: Generator[VectorDelta, None, None] | None = None
+        self._async_reader: AsyncGenerator[VectorDelta, None] | None = None
+
+    def __iter__(self) -> Iterator[VectorDelta]:
+        """Read from a thread."""
+        self._refuse_second_reader()
+        self._reader = self._read()
+        return self._reader
+
+    def __aiter__(self) -> AsyncIterator[VectorDelta]:
+        """Read from a task."""
+        self._refuse_second_reader()
+        self._async_reader = self._aread()
+        return self._async_reader
+
+    def close(self) -> None:
+        """Stop; see `Stream.close`. The server stops when the connection ends."""
+        self._closed = True
+        if self._source is not None:
+            self._source.close()
+        if self._reader is not None:
+            with suppress(ValueError):  # Another thread reads: the end of its source ends it.
+                self._reader.close()
+
+    async def aclose(self) -> None:
+        """Stop; see `Stream.aclose`."""
+        self._closed = True
+        if self._source is not None:
+            await self._source.aclose()
+        if self._async_reader is not None:
+            with suppress(RuntimeError):  # Another task reads: the end of its source ends it.
+                await self._async_reader.aclose()
+
+    def _read(self) -> Generator[VectorDelta, None, None]:
+        answer: object = None
+        while (step := self._next(answer)) is not None:
+            answer = None
+            if not isinstance(step, Ask):
+                yield from self._while_open(step)
+                continue
+            source = self._open(self._begin(step))
+            whole = WholeAnswer(self._place, _MOST_ANSWER)
+            try:
+                for data in source:
+                    whole.add(data)
+                answer = None if self._ended() else whole.parsed()
+            except LocalModelError as error:
+                answer = error
+            finally:
+                source.close()
+
+    async def _aread(self) -> AsyncGenerator[VectorDelta, None]:
+        answer: object = None
+        while (step := self._next(answer)) is not None:
+            answer = None
+            if not isinstance(step, Ask):
+                for delta in self._while_open(step):
+                    yield delta
+                continue
+            source = self._open(self._abegin(step))
+            whole = WholeAnswer(self._place, _MOST_ANSWER)
+            try:
+                async for data in source:
+                    whole.add(data)
+                answer = None if self._ended() else whole.parsed()
+            except LocalModelError as error:
+                answer = error
+            finally:
+                await source.aclose()
+
+    def _next(self, answer: object) -> Step | None:
+        """Go on with what came of the last step; `None` at the end."""
+        if self._ended() and not isinstance(answer, LocalModelError):
+            return None
+        try:
+            return self._flow.throw(answer) if isinstance(answer, LocalModelError) else self._flow.send(answer)
+        except StopIteration:
+            return None
+
+    def _while_open(self, deltas: list[VectorDelta]) -> Iterator[VectorDelta]:
+        for delta in deltas:
+            if self._ended():
+                return
+            yield delta
+
+    def _open(self, source: ByteStream) -> ByteStream:
+        self._source = source
+        if self._closed:  # By another thread, which found no source to close.
+            source.close()
+        return source
+
+    def _ended(self) -> bool:
+        return self._closed
+
+    def _refuse_second_reader(self) -> None:
+        if self._reader is not None or self._async_reader is not None:
+            raise RuntimeError("a stream can be read only once")
