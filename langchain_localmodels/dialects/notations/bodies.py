@@ -14,12 +14,18 @@ class Body(ABC):
     """The body of one block of calls, as far as it has come.
 
     Attributes:
-        text: All that was taken in, up to what closed it.
         hopeless: Whether it is certain by now that this is no call, whatever follows.
     """
 
-    text: str
     hopeless: bool = False
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+
+    @property
+    def text(self) -> str:
+        """All that was taken in, up to what closed it."""
+        return "".join(self._parts)
 
     @property
     def raw(self) -> str:
@@ -48,16 +54,11 @@ class MarkedBody(Body):
     """
 
     def __init__(self, closings: Sequence[str] = (), reopenings: Sequence[str] = (), *, json: bool = True) -> None:
+        super().__init__()
         self._marks = (*closings, *reopenings)
         self._reopenings = frozenset(reopenings)
         self._string = StringState() if json else None
-        self._parts: list[str] = []
         self._tail = ""
-
-    @property
-    def text(self) -> str:  # type: ignore[override]
-        """See `Body`."""
-        return "".join(self._parts)
 
     @property
     def raw(self) -> str:
@@ -119,6 +120,7 @@ class JsonBody(Body):
         closings: Sequence[str] = (),
         reopenings: Sequence[str] = (),
     ) -> None:
+        super().__init__()
         self._more = more
         self._again = again
         self._keys = keys
@@ -128,17 +130,11 @@ class JsonBody(Body):
         self._reopenings = frozenset(reopenings)
         self._marks = (*closings, *reopenings)
         self._openers = frozenset(mark[0] for mark in (*head, *self._marks))
-        self._parts: list[str] = []
         self._between: list[str] = []  # what came after a whole value
         self._tail = ""  # what may become a mark
         self._depth = 0
         self._string = StringState()
         self._begun = False
-
-    @property
-    def text(self) -> str:  # type: ignore[override]
-        """See `Body`."""
-        return "".join(self._parts)
 
     @property
     def raw(self) -> str:
@@ -222,14 +218,6 @@ class JsonBody(Body):
 
 class RestBody(Body):
     """A body that goes on to the end of the answer."""
-
-    def __init__(self) -> None:
-        self._parts: list[str] = []
-
-    @property
-    def text(self) -> str:  # type: ignore[override]
-        """See `Body`."""
-        return "".join(self._parts)
 
     def feed(self, text: str) -> str | None:
         """See `Body.feed`."""

@@ -110,14 +110,9 @@ class _InvokeBody(Body):
     """A call up to the mark that closes it, which means nothing in the text of an argument."""
 
     def __init__(self) -> None:
-        self._parts: list[str] = []
+        super().__init__()
         self._tail = ""
         self._in_argument = False
-
-    @property
-    def text(self) -> str:  # type: ignore[override]
-        """See `Body`."""
-        return "".join(self._parts)
 
     @property
     def raw(self) -> str:

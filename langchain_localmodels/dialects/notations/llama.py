@@ -81,11 +81,12 @@ class _TaggedBody(Body):
     """What follows `<|python_tag|>`: JSON, or a line of Python."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._blank = ""
         self._body: Body | None = None
 
     @property
-    def text(self) -> str:  # type: ignore[override]
+    def text(self) -> str:
         """See `Body`."""
         return self._blank if self._body is None else self._body.text
 

@@ -304,15 +304,10 @@ class PythonListBody(Body):
     """A body that ends with the bracket that it begins with, and is hopeless unless a call follows that bracket."""
 
     def __init__(self) -> None:
-        self._parts: list[str] = []
+        super().__init__()
         self._depth = 0
         self._string = PythonStringState()
         self._name = ""
-
-    @property
-    def text(self) -> str:  # type: ignore[override]
-        """See `Body`."""
-        return "".join(self._parts)
 
     def feed(self, text: str) -> str | None:
         """See `Body.feed`."""

@@ -16,17 +16,12 @@ class QuotedBody(Body):
     """
 
     def __init__(self, quote: str, closing: str, reopening: str) -> None:
+        super().__init__()
         self._quote = quote
         self._closing = closing
         self._reopening = reopening
-        self._parts: list[str] = []
         self._tail = ""
         self._is_quoted = False
-
-    @property
-    def text(self) -> str:  # type: ignore[override]
-        """See `Body`."""
-        return "".join(self._parts)
 
     def feed(self, text: str) -> str | None:
         """See `Body.feed`."""

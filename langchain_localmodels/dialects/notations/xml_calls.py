@@ -84,17 +84,12 @@ class XmlBody(Body):
     """
 
     def __init__(self, form: XmlForm, closing: str, reopening: str) -> None:
+        super().__init__()
         self._form = form
         self._closing = closing
         self._reopening = reopening
-        self._parts: list[str] = []
         self._tail = ""
         self._is_in_value = False
-
-    @property
-    def text(self) -> str:  # type: ignore[override]
-        """See `Body`."""
-        return "".join(self._parts)
 
     def feed(self, text: str) -> str | None:
         """See `Body.feed`."""
