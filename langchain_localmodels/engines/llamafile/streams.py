@@ -5,10 +5,9 @@ A flow is a generator that says what to ask next and knows nothing of sockets; h
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from langchain_localmodels.engines.base import Delta, FinishDelta, VectorDelta
 from langchain_localmodels.engines.llamafile.failures import explain
@@ -16,6 +15,7 @@ from langchain_localmodels.engines.llamafile.server import Ask
 from langchain_localmodels.errors import LocalModelError
 from langchain_localmodels.transport.answers import WholeAnswer
 from langchain_localmodels.transport.http import HTTPTransport
+from langchain_localmodels.transport.items import ItemStream
 from langchain_localmodels.transport.stream import ByteStream
 
 
@@ -92,7 +92,7 @@ def run(transport: HTTPTransport, flow: Generator[Ask, Any, Any], limits: Limits
             failure = error
 
 
-class FlowStream(Generic[ItemT]):
+class FlowStream(ItemStream[ItemT]):
     """One request of the contract; see `Stream`.
 
     Args:
@@ -102,43 +102,10 @@ class FlowStream(Generic[ItemT]):
     """
 
     def __init__(self, transport: HTTPTransport, flow: Flow, limits: Limits) -> None:
+        super().__init__()
         self._transport = transport
         self._flow = flow
         self._limits = limits
-        self._source: ByteStream | None = None
-        self._closed = False
-        self._reader: Generator[ItemT, None, None] | None = None
-        self._async_reader: AsyncGenerator[ItemT, None] | None = None
-
-    def __iter__(self) -> Iterator[ItemT]:
-        """Read from a thread."""
-        self._refuse_second_reader()
-        self._reader = self._read()
-        return self._reader
-
-    def __aiter__(self) -> AsyncIterator[ItemT]:
-        """Read from a task."""
-        self._refuse_second_reader()
-        self._async_reader = self._aread()
-        return self._async_reader
-
-    def close(self) -> None:
-        """Stop; see `Stream.close`. The server stops when the connection ends."""
-        self._closed = True
-        if self._source is not None:
-            self._source.close()
-        if self._reader is not None:
-            with suppress(ValueError):  # Another thread reads: the end of its source ends it.
-                self._reader.close()
-
-    async def aclose(self) -> None:
-        """Stop; see `Stream.aclose`."""
-        self._closed = True
-        if self._source is not None:
-            await self._source.aclose()
-        if self._async_reader is not None:
-            with suppress(RuntimeError):  # Another task reads: the end of its source ends it.
-                await self._async_reader.aclose()
 
     def _read(self) -> Generator[ItemT, None, None]:
         step = self._start()
@@ -226,7 +193,7 @@ class FlowStream(Generic[ItemT]):
             return None
 
     def _open(self, step: Ask | Streamed) -> ByteStream:
-        source = self._source = self._transport.stream(
+        source = self._transport.stream(
             step.method if isinstance(step, Ask) else "POST",
             step.path,
             step.payload,
@@ -234,19 +201,10 @@ class FlowStream(Generic[ItemT]):
             max_retries=self._limits.max_retries,
             explain=explain,
         )
-        if self._closed:  # By another thread, which found no source to close.
-            source.close()
-        return source
+        return self._hold(source)
 
     def _whole(self) -> WholeAnswer:
         return WholeAnswer(self._transport.place, _MOST_JSON)
-
-    def _ended(self) -> bool:
-        return self._closed
-
-    def _refuse_second_reader(self) -> None:
-        if self._reader is not None or self._async_reader is not None:
-            raise RuntimeError("a stream can be read only once")
 
 
 _MOST_JSON = 1 << 30

@@ -9,6 +9,7 @@ from langchain_localmodels.errors import InvalidRequestError
 
 DEFAULT_PORT = 11434
 DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
+REACH_HINT = "Is `ollama serve` running there? Where the server is, `base_url` or OLLAMA_HOST says."
 _SCHEME_PORTS = {"http": 80, "https": 443}
 _HOST_NAME = re.compile(r"[^\s\x00-\x1f\[\]:/?#@\\%]+")
 

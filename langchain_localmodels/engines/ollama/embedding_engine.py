@@ -5,18 +5,19 @@ Owns the two drivers, for threads and for tasks, of the one flow of questions in
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from langchain_localmodels.engines.base import Capabilities, EmbeddingRequest, Engine, VectorDelta
+from langchain_localmodels.engines.ollama.address import REACH_HINT
 from langchain_localmodels.engines.ollama.address import base_url as read_address
 from langchain_localmodels.engines.ollama.failures import explain
 from langchain_localmodels.engines.ollama.vectors import Ask, EmbeddingPlan, Known, Step, embedding
 from langchain_localmodels.errors import EngineClosedError, LocalModelError
 from langchain_localmodels.transport.answers import WholeAnswer
 from langchain_localmodels.transport.http import HTTPTransport
+from langchain_localmodels.transport.items import ItemStream
 from langchain_localmodels.transport.stream import ByteStream
 
 _MOST_ANSWER = 1 << 30
@@ -53,7 +54,7 @@ class OllamaEmbeddingEngine(Engine):
             HTTPTransport,
             read_address(base_url),
             server="Ollama",
-            hint="Is `ollama serve` running there? Where the server is, `base_url` or OLLAMA_HOST says.",
+            hint=REACH_HINT,
         )
         self._transport = make(client_options=client_options)
         same = async_client_options is None or async_client_options == client_options
@@ -117,7 +118,7 @@ class OllamaEmbeddingEngine(Engine):
             self._async_transport.close(error)
 
 
-class OllamaVectorStream:
+class OllamaVectorStream(ItemStream[VectorDelta]):
     """The vectors of one request as they come; see `Stream`.
 
     Args:
@@ -134,44 +135,11 @@ class OllamaVectorStream:
         abegin: Callable[[Ask], ByteStream],
         place: str,
     ) -> None:
+        super().__init__()
         self._flow = flow
         self._begin = begin
         self._abegin = abegin
         self._place = place
-        self._source: ByteStream | None = None
-        self._closed = False
-        self._reader: Generator[VectorDelta, None, None] | None = None
-        self._async_reader: AsyncGenerator[VectorDelta, None] | None = None
-
-    def __iter__(self) -> Iterator[VectorDelta]:
-        """Read from a thread."""
-        self._refuse_second_reader()
-        self._reader = self._read()
-        return self._reader
-
-    def __aiter__(self) -> AsyncIterator[VectorDelta]:
-        """Read from a task."""
-        self._refuse_second_reader()
-        self._async_reader = self._aread()
-        return self._async_reader
-
-    def close(self) -> None:
-        """Stop; see `Stream.close`. The server stops when the connection ends."""
-        self._closed = True
-        if self._source is not None:
-            self._source.close()
-        if self._reader is not None:
-            with suppress(ValueError):  # Another thread reads: the end of its source ends it.
-                self._reader.close()
-
-    async def aclose(self) -> None:
-        """Stop; see `Stream.aclose`."""
-        self._closed = True
-        if self._source is not None:
-            await self._source.aclose()
-        if self._async_reader is not None:
-            with suppress(RuntimeError):  # Another task reads: the end of its source ends it.
-                await self._async_reader.aclose()
 
     def _read(self) -> Generator[VectorDelta, None, None]:
         answer: object = None
@@ -180,7 +148,7 @@ class OllamaVectorStream:
             if not isinstance(step, Ask):
                 yield from self._while_open(step)
                 continue
-            source = self._open(self._begin(step))
+            source = self._hold(self._begin(step))
             whole = WholeAnswer(self._place, _MOST_ANSWER)
             try:
                 for data in source:
@@ -199,7 +167,7 @@ class OllamaVectorStream:
                 for delta in self._while_open(step):
                     yield delta
                 continue
-            source = self._open(self._abegin(step))
+            source = self._hold(self._abegin(step))
             whole = WholeAnswer(self._place, _MOST_ANSWER)
             try:
                 async for data in source:
@@ -224,16 +192,3 @@ class OllamaVectorStream:
             if self._ended():
                 return
             yield delta
-
-    def _open(self, source: ByteStream) -> ByteStream:
-        self._source = source
-        if self._closed:  # By another thread, which found no source to close.
-            source.close()
-        return source
-
-    def _ended(self) -> bool:
-        return self._closed
-
-    def _refuse_second_reader(self) -> None:
-        if self._reader is not None or self._async_reader is not None:
-            raise RuntimeError("a stream can be read only once")

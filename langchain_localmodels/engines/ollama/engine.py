@@ -5,7 +5,7 @@ Owns which endpoint serves what, and the two drivers, for threads and for tasks,
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from langchain_localmodels.engines.base import (
     Engine,
     FinishDelta,
 )
+from langchain_localmodels.engines.ollama.address import REACH_HINT
 from langchain_localmodels.engines.ollama.address import base_url as read_address
 from langchain_localmodels.engines.ollama.answers import AnswerReader
 from langchain_localmodels.engines.ollama.failures import explain
@@ -26,6 +27,7 @@ from langchain_localmodels.engines.ollama.prompt_check import prompt_check
 from langchain_localmodels.engines.ollama.requests import OllamaExtras, chat_payload, generate_payload
 from langchain_localmodels.errors import EngineClosedError, LocalModelError
 from langchain_localmodels.transport.http import HTTPTransport
+from langchain_localmodels.transport.items import ItemStream
 from langchain_localmodels.transport.stream import ByteStream
 
 __all__ = ["OllamaEngine", "OllamaExtras", "OllamaStream"]
@@ -59,7 +61,7 @@ class OllamaEngine(Engine):
             self._url,
             server="Ollama",
             client_options=client_options,
-            hint="Is `ollama serve` running there? Where the server is, `base_url` or OLLAMA_HOST says.",
+            hint=REACH_HINT,
         )
 
     def chat(self, request: ChatRequest) -> OllamaStream:
@@ -129,7 +131,7 @@ class OllamaEngine(Engine):
         return asked.get("num_ctx") or self._context_window
 
 
-class OllamaStream:
+class OllamaStream(ItemStream[Delta]):
     """One answer as it is made; see `Stream`.
 
     Args:
@@ -139,48 +141,15 @@ class OllamaStream:
     """
 
     def __init__(self, begin: Callable[[], ByteStream], model: str, check: Callable[[FinishDelta], None]) -> None:
+        super().__init__()
         self._begin = begin
         self._model = model
         self._check = check
-        self._source: ByteStream | None = None
-        self._closed = False
-        self._reader: Generator[Delta, None, None] | None = None
-        self._async_reader: AsyncGenerator[Delta, None] | None = None
-
-    def __iter__(self) -> Iterator[Delta]:
-        """Read from a thread."""
-        self._refuse_second_reader()
-        self._reader = self._read()
-        return self._reader
-
-    def __aiter__(self) -> AsyncIterator[Delta]:
-        """Read from a task."""
-        self._refuse_second_reader()
-        self._async_reader = self._aread()
-        return self._async_reader
-
-    def close(self) -> None:
-        """Stop; see `Stream.close`. The server stops when the connection ends."""
-        self._closed = True
-        if self._source is not None:
-            self._source.close()
-        if self._reader is not None:
-            with suppress(ValueError):  # Another thread reads: the end of its source ends it.
-                self._reader.close()
-
-    async def aclose(self) -> None:
-        """Stop; see `Stream.aclose`."""
-        self._closed = True
-        if self._source is not None:
-            await self._source.aclose()
-        if self._async_reader is not None:
-            with suppress(RuntimeError):  # Another task reads: the end of its source ends it.
-                await self._async_reader.aclose()
 
     def _read(self) -> Generator[Delta, None, None]:
         if self._ended():
             return
-        answer, source = self._open()
+        answer, source = AnswerReader(self._model), self._hold(self._begin())
         try:
             for data in source:
                 for delta in answer.feed(data):
@@ -200,7 +169,7 @@ class OllamaStream:
     async def _aread(self) -> AsyncGenerator[Delta, None]:
         if self._ended():
             return
-        answer, source = self._open()
+        answer, source = AnswerReader(self._model), self._hold(self._begin())
         try:
             async for data in source:
                 for delta in answer.feed(data):
@@ -217,16 +186,3 @@ class OllamaStream:
                     yield delta
         finally:
             await source.aclose()
-
-    def _open(self) -> tuple[AnswerReader, ByteStream]:
-        source = self._source = self._begin()
-        if self._closed:  # By another thread, which found no source to close.
-            source.close()
-        return AnswerReader(self._model), source
-
-    def _ended(self) -> bool:
-        return self._closed
-
-    def _refuse_second_reader(self) -> None:
-        if self._reader is not None or self._async_reader is not None:
-            raise RuntimeError("a stream can be read only once")

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_localmodels.engines.ollama import listing
+from langchain_localmodels.engines.ollama.address import REACH_HINT
 from langchain_localmodels.engines.ollama.address import base_url as read_address
 from langchain_localmodels.engines.ollama.failures import explain
 from langchain_localmodels.engines.ollama.knowledge import ModelDetails, forget, read_details
@@ -87,7 +88,7 @@ class OllamaServer:
             self.base_url,
             server="Ollama",
             client_options=options,
-            hint="Is `ollama serve` running there? Where the server is, `base_url` or OLLAMA_HOST says.",
+            hint=REACH_HINT,
         )
 
     def __repr__(self) -> str:
