@@ -1,0 +1,10 @@
+"""One row per engine for the contract suite: how to make its objects on a model that is there."""
+
+from __future__ import annotations
+
+from tests.integration_tests.rows.llamacpp import LlamaCppRow
+from tests.integration_tests.rows.ollama import OllamaRow
+
+ROWS = (LlamaCppRow, OllamaRow)
+
+__all__ = ["ROWS", "LlamaCppRow", "OllamaRow"]
