@@ -18,7 +18,8 @@ LocalModelError                       ModelError
 ├── EngineUnreachableError            + ModelConnectionError, ConnectionError
 ├── EngineTimeoutError                + ModelTimeoutError, TimeoutError
 └── EngineError                       + ModelAPIError
-    └── EngineClosedError
+    ├── EngineClosedError
+    └── EngineCrashedError
 ```
 
 The right-hand column names the classes of `langchain_core.exceptions` and of Python that an error also is, so that
@@ -193,3 +194,19 @@ class EngineError(LocalModelError, ModelAPIError):
 
 class EngineClosedError(EngineError):
     """The engine was closed while the request was running."""
+
+
+class EngineCrashedError(EngineError):
+    """The process that the engine ran in (see `isolate`) ended while it was needed.
+
+    Args:
+        message: What is wrong, with the last that the process wrote.
+        exit_code: Its exit code; negative for the signal that ended it.
+        hint: What the user can do.
+    """
+
+    def __init__(
+        self, message: str, *, exit_code: int | None = None, hint: str | None = None, response: object | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, response=response)
+        self.exit_code = exit_code

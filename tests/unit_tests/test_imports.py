@@ -50,7 +50,7 @@ RULES = [
     ("engines/*/embeddings.py", ["./ROOM", ".embeddings"]),
     (
         "engines/*/*options.py",
-        [*CONTRACT, *PYDANTIC, "./ROOM", ".options", ".engine_options", ".weights"],
+        [*CONTRACT, *PYDANTIC, "./ROOM", ".engines.isolation", ".options", ".engine_options", ".weights"],
     ),
     (
         "engines/*",

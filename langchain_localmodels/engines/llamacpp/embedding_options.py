@@ -45,7 +45,8 @@ class LlamaCppEmbeddingOptions(LlamaCppFileOptions):
         from langchain_localmodels.engines.llamacpp.config import EmbeddingConfig
         from langchain_localmodels.engines.llamacpp.embedding_engine import LlamaCppEmbeddingEngine
 
-        return LlamaCppEmbeddingEngine(
+        return self._engine_of(
+            LlamaCppEmbeddingEngine,
             EmbeddingConfig(
                 weights=self._weights(),
                 n_ctx=self.n_ctx,
@@ -57,5 +58,5 @@ class LlamaCppEmbeddingOptions(LlamaCppFileOptions):
                 rope_freq_scale=self.rope_freq_scale,
                 flash_attention=self.flash_attention,
                 verbose=self.verbose,
-            )
+            ),
         )

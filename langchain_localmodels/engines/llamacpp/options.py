@@ -19,6 +19,7 @@ from langchain_localmodels.options import LocalModelOptions
 
 if TYPE_CHECKING:
     from langchain_localmodels.engines.base import Engine
+    from langchain_localmodels.engines.isolation.engine import IsolatedEngine
     from langchain_localmodels.engines.llamacpp.engine import LlamaCppEngine
 
 KVType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
@@ -146,14 +147,17 @@ class LlamaCppOptions(LlamaCppFileOptions, LocalModelOptions):
         be. How long a single request waited, read its prompt and wrote, in nanoseconds, is in the metadata of its
         answer: `queue_duration`, `prompt_eval_duration`, `eval_duration`.
         """
-        engine = cast("LlamaCppEngine", self.engine)
-        return engine.stats()
+        engine = cast("LlamaCppEngine | IsolatedEngine", self.engine)
+        if self.isolate:
+            return cast("EngineStats", cast("IsolatedEngine", engine).call("stats"))
+        return cast("LlamaCppEngine", engine).stats()
 
     def _new_engine(self) -> Engine:
         from langchain_localmodels.engines.llamacpp.config import GenerationConfig
         from langchain_localmodels.engines.llamacpp.engine import LlamaCppEngine
 
-        return LlamaCppEngine(
+        return self._engine_of(
+            LlamaCppEngine,
             GenerationConfig(
                 weights=self._weights(),
                 model_name=self._model_name(),
@@ -173,5 +177,5 @@ class LlamaCppOptions(LlamaCppFileOptions, LocalModelOptions):
                 chat_template=self.chat_template,
                 tool_notation=self.tool_notation,
                 verbose=bool(getattr(self, "verbose", False)),
-            )
+            ),
         )
