@@ -28,7 +28,7 @@ TYPES: Mapping[str, frozenset[str]] = {
 CONSTRAINTS = frozenset({"type", "enum", "const", "not", "if", "then", "else"}.union(*TYPES.values()))
 """All keywords but annotations and those that combine schemas."""
 
-_ALL_TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
+ALL_TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
 
 def _is_about(kind: str) -> Callable[[Mapping[str, Any]], bool]:
@@ -72,7 +72,7 @@ def _is_names(value: Any) -> bool:
 
 def _is_types(value: Any) -> bool:
     names = [value] if isinstance(value, str) else value
-    return _is_names(names) and bool(names) and all(name in _ALL_TYPES for name in names)
+    return _is_names(names) and bool(names) and all(name in ALL_TYPES for name in names)
 
 
 def _is_list(value: Any) -> bool:
@@ -91,7 +91,7 @@ _OBJECT = (lambda value: isinstance(value, dict), "an object")
 _SOME = (_is_list, "a list that is not empty")
 _SCHEMA = (_is_schema, "a schema")
 _MUST_BE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "type": (_is_types, f"one or several of {', '.join(_ALL_TYPES)}"),
+    "type": (_is_types, f"one or several of {', '.join(ALL_TYPES)}"),
     **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"), _COUNT),
     **dict.fromkeys(("minimum", "maximum"), _NUMBER),
     **dict.fromkeys(("exclusiveMinimum", "exclusiveMaximum"), _LIMIT),

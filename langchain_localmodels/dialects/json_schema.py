@@ -17,6 +17,7 @@ from langchain_localmodels.dialects.gbnf import check_grammar
 from langchain_localmodels.dialects.json_conjunction import COMBINING, conjunction
 from langchain_localmodels.dialects.json_keywords import CONSTRAINTS, NEVER_ENFORCED, TYPES, checked, is_integral
 from langchain_localmodels.dialects.json_literals import as_json, choice
+from langchain_localmodels.dialects.json_pointer import pointed_at
 from langchain_localmodels.dialects.json_types import COMMON_RULES, TypeRules
 from langchain_localmodels.errors import InvalidRequestError
 
@@ -252,21 +253,12 @@ class _Compiler(TypeRules):
         return self._one_of(self._compile({"allOf": [merged, member, *others]}, where) for member in kept[0])
 
     def _resolve(self, ref: str, where: str) -> Any:
-        unknown = InvalidRequestError(
-            f"The JSON Schema refers to {ref!r} at {where or 'its root'}, which is not in it.",
-            hint="Only references within the schema are followed, such as '#/$defs/Name'.",
-        )
-        if ref != "#" and not ref.startswith("#/"):
-            raise unknown
-        target = self._root
-        for part in unquote(ref[2:]).split("/") if ref != "#" else ():
-            step = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(target, dict) and step in target:
-                target = target[step]
-            elif isinstance(target, list) and step.isdecimal() and len(step) < 6 and int(step) < len(target):
-                target = target[int(step)]
-            else:
-                raise unknown
+        target = pointed_at(ref, self._root)
+        if target is None:
+            raise InvalidRequestError(
+                f"The JSON Schema refers to {ref!r} at {where or 'its root'}, which is not in it.",
+                hint="Only references within the schema are followed, such as '#/$defs/Name'.",
+            )
         return target
 
     def _excludes(self, schema: dict[str, Any], where: str) -> bool:

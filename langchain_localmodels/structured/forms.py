@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote
 
+from langchain_localmodels.dialects.json_pointer import pointed_at
 from langchain_localmodels.errors import InvalidRequestError
 
 ALL_TYPES = frozenset({"object", "array", "string", "number", "boolean", "null"})
@@ -109,24 +109,11 @@ def check_references(schema: Any) -> None:
     for part in _within(schema):
         for key in ("$ref", "$dynamicRef"):
             ref = part.get(key, "#")
-            if not ref.startswith("#") or (ref.startswith("#/") and _target(ref, schema) is None):
+            if not ref.startswith("#") or (ref.startswith("#/") and pointed_at(ref, schema) is None):
                 raise InvalidRequestError(
                     f"The JSON Schema refers to {ref!r}, which is not in it.",
                     hint="Nothing is fetched: only references within the schema are followed, such as '#/$defs/Name'.",
                 )
-
-
-def _target(ref: str, root: Any) -> Any:
-    target = root
-    for part in unquote(ref[1:]).split("/")[1:]:
-        step = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(target, dict) and step in target:
-            target = target[step]
-        elif isinstance(target, list) and step.isdecimal() and int(step) < len(target):
-            target = target[int(step)]
-        else:
-            return None
-    return target
 
 
 def resolve_top(schema: dict[str, Any]) -> dict[str, Any]:
@@ -134,7 +121,7 @@ def resolve_top(schema: dict[str, Any]) -> dict[str, Any]:
     found = dict(schema)
     for _ in range(_LONGEST_CHAIN):
         ref = found.get("$ref")
-        target = _target(ref, schema) if isinstance(ref, str) and ref.startswith("#") else None
+        target = pointed_at(ref, schema) if isinstance(ref, str) and ref.startswith("#") else None
         if not isinstance(target, dict):
             break
         found = {**target, **{key: value for key, value in found.items() if key != "$ref"}}
@@ -163,7 +150,7 @@ def _types(schema: Any, root: Any, known: dict[str, frozenset[str]]) -> frozense
         if ref not in known:
             # A choice that refers to itself has nothing more to choose from there.
             known[ref] = frozenset()
-            known[ref] = _types(_target(ref, root), root, known)
+            known[ref] = _types(pointed_at(ref, root), root, known)
         found &= known[ref]
     for key in ("anyOf", "oneOf"):
         if key in schema:

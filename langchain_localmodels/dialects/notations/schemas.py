@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
 
+from langchain_localmodels.dialects.json_pointer import pointed_at
 from langchain_localmodels.dialects.notations.json_calls import arguments_schema
 from langchain_localmodels.engines.base import Tool
 
@@ -29,23 +29,12 @@ def followed(schema: object, root: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(ref, str):
             return dict(schema)
         beside = {key: value for key, value in schema.items() if key != "$ref"}
-        target = _target(ref, root)
+        target = pointed_at(ref, root)
         if schema is root or not beside.keys() & {"type", "enum", "const", "anyOf", "oneOf", "properties"}:
             schema = target
         else:
             schema = {**(target if isinstance(target, Mapping) else {}), **beside}
     return {}
-
-
-def _target(ref: str, root: Mapping[str, Any]) -> object:
-    target: object = root
-    for part in unquote(ref[2:]).split("/") if ref.startswith("#/") else ():
-        step = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(target, list) and step.isdecimal() and len(step) < 6 and int(step) < len(target):
-            target = target[int(step)]
-        else:
-            target = target.get(step) if isinstance(target, Mapping) else None
-    return target
 
 
 def kinds_of(schema: object, root: Mapping[str, Any], depth: int = 0) -> frozenset[str]:
