@@ -24,7 +24,7 @@ from langchain_core.tools import BaseTool
 from langchain_localmodels._lazy import find_class
 from langchain_localmodels.chunks import Answer
 from langchain_localmodels.dialects.messages import to_tools, to_turns
-from langchain_localmodels.engines.base import ChatRequest, DeltaStream, Image, JsonOutput, Turn
+from langchain_localmodels.engines.base import ChatRequest, DeltaStream, JsonOutput, Text, Turn
 from langchain_localmodels.errors import ChatTemplateError, InvalidRequestError
 from langchain_localmodels.faces import LocalLanguageModel, ManyAtOnce
 from langchain_localmodels.identity import FoundProfile, ToldProfile
@@ -253,7 +253,7 @@ class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
         The chat template and what it makes of the tools are counted too. It is an estimate where the engine has no
         tokenizer to offer, with `custom_get_token_ids`, and where the messages are a part of a conversation that the
         chat template does not take alone: the tokens of texts, calls and tool schemas, 4 around each message, and
-        1000 for an image.
+        1000 for an image or audio.
 
         Args:
             messages: The messages, in any form that `invoke` takes.
@@ -275,13 +275,13 @@ class LocalChatModel(LocalLanguageModel, ManyAtOnce[AIMessage], BaseChatModel):
         texts = [turn.text for turn in turns]
         texts += [call.name + call.arguments for turn in turns for call in turn.tool_calls]
         texts += [json.dumps(tool.as_openai()) for tool in offered]
-        images = sum(isinstance(part, Image) for turn in turns for part in turn.parts)
+        images = sum(not isinstance(part, Text) for turn in turns for part in turn.parts)
         around = _TOKENS_AROUND_A_MESSAGE * len(turns) + _TOKENS_OF_AN_IMAGE * images
         return sum(self.get_num_tokens(text) for text in texts if text) + around
 
 
 def _says_something(turn: Turn) -> bool:
-    return bool(turn.tool_calls) or any(isinstance(part, Image) or part.text for part in turn.parts)
+    return bool(turn.tool_calls) or any(not isinstance(part, Text) or part.text for part in turn.parts)
 
 
 def __getattr__(name: str) -> Any:

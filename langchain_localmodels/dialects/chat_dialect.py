@@ -16,7 +16,7 @@ from langchain_localmodels.dialects.notations.base import Notation
 from langchain_localmodels.dialects.reader import OutputReader
 from langchain_localmodels.dialects.reasoning import ReasoningFormat, reasoning_format
 from langchain_localmodels.dialects.templates import ChatTemplate
-from langchain_localmodels.engines.base import Image, Tool, Turn
+from langchain_localmodels.engines.base import Text, Tool, Turn
 from langchain_localmodels.errors import ChatTemplateError, UnsupportedContentError
 
 _TAIL = 200  # characters: more than any last line of a template in which reasoning may be opened
@@ -63,10 +63,12 @@ class ChatDialect:
 
         Raises:
             ChatTemplateError: See `ChatTemplate.render`.
-            UnsupportedContentError: There are images, of which a text could only say that they are there.
+            UnsupportedContentError: There are images or audio, of which a text could only say that they are there.
         """
-        if any(isinstance(part, Image) for turn in turns for part in turn.parts):
-            raise UnsupportedContentError("This engine gives models text only, no images.", hint="Leave them out.")
+        if any(not isinstance(part, Text) for turn in turns for part in turn.parts):
+            raise UnsupportedContentError(
+                "This engine gives models text only, no images and no audio.", hint="Leave them out."
+            )
         write_calls = self.notation.written
         if not tools or self.has_place_for_tools:
             try:

@@ -1,33 +1,21 @@
 """The content blocks that LangChain messages may hold, in all the forms they have had.
 
-Owns which block becomes what: text, image, reasoning, tool call or tool result, and which are refused. Nothing that a
-model could read is left out silently; what only another provider's server can read is (see `_FOREIGN`). The messages
-around the blocks are read in `messages.py`.
+Owns which block becomes what: text, image, audio, reasoning, tool call or tool result, and which are refused. Nothing
+that a model could read is left out silently; what only another provider's server can read is (see `_FOREIGN`). The
+messages around the blocks are read in `messages.py`, the bytes of images and audio in `media.py`.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
-from langchain_localmodels.engines.base import Image, Part, Text, ToolCall, Turn
+from langchain_localmodels.dialects import media
+from langchain_localmodels.engines.base import Part, Text, ToolCall, Turn
 from langchain_localmodels.errors import InvalidRequestError, UnsupportedContentError
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-_DATA_URI = re.compile(r"data:(?P<mime>[^;,]*)(?P<params>[^,]*),(?P<data>.*)", re.DOTALL | re.IGNORECASE)
-_IMAGE_MAGIC = (
-    (b"\x89PNG", "image/png"),
-    (b"\xff\xd8", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"RIFF", "image/webp"),
-    (b"BM", "image/bmp"),
-)
 # Traces of other providers' servers in an answer of theirs: opaque to any other model, and told in its text anyway.
 _FOREIGN = frozenset(
     {
@@ -40,7 +28,7 @@ _FOREIGN = frozenset(
         "web_search_tool_result",
     }
 )
-_PAYLOAD = frozenset({"base64", "data", "file", "file_id", "input_audio", "source", "url"})
+_PAYLOAD = frozenset({"base64", "data", "file", "file_id", "input_audio", "path", "source", "url"})
 """Keys under which blocks hold what is not text, or say where it is."""
 
 
@@ -108,7 +96,7 @@ def _read_block(block: Mapping[str, Any], speaker: str, found: Content) -> None:
     elif not (kind in _FOREIGN and speaker == "assistant"):
         raise UnsupportedContentError(
             f"A message of the {speaker} holds content of type {kind!r}, which local models do not take.",
-            hint="Local models read text, and some of them images. Turn other content into text first.",
+            hint="Local models read text, and some of them images or audio. Turn other content into text first.",
         )
 
 
@@ -123,66 +111,10 @@ def _plain_text(block: Mapping[str, Any]) -> Part:
     if isinstance(block.get("text"), str):
         return Text(block["text"])
     if isinstance(block.get("base64"), str):
-        return Text(_decoded(block["base64"], "text").decode("utf-8", errors="replace"))
+        return Text(media.decoded(block["base64"], "text").decode("utf-8", errors="replace"))
     raise UnsupportedContentError(
         "A content block of type 'text-plain' only refers to its text.", hint="Put the text itself into the block."
     )
-
-
-def _image_url(block: Mapping[str, Any]) -> Part:
-    source = block.get("image_url")
-    url = source.get("url") if isinstance(source, Mapping) else source
-    if not isinstance(url, str):
-        raise InvalidRequestError("A content block of type 'image_url' has no URL.")
-    return _image_from_url(url, None)
-
-
-def _image(block: Mapping[str, Any]) -> Part:
-    # Anthropic nests what LangChain's blocks of today and of before 1.0 hold themselves.
-    source = block["source"] if isinstance(block.get("source"), Mapping) else block
-    mime = source.get("mime_type") or source.get("media_type")
-    data = source.get("base64") or source.get("data")
-    if isinstance(data, bytes):
-        return _image_of(data, mime)
-    if isinstance(data, str):
-        return _image_of(_decoded(data, "image"), mime)
-    if isinstance(source.get("url"), str):
-        return _image_from_url(source["url"], mime)
-    raise UnsupportedContentError(
-        "A content block of type 'image' holds no image data.", hint="Put the image into it as base64."
-    )
-
-
-def _image_from_url(url: str, mime: str | None) -> Image:
-    if match := _DATA_URI.fullmatch(url.strip()):
-        encoded = "base64" in match["params"].lower()
-        data = _decoded(match["data"], "image") if encoded else unquote_to_bytes(match["data"])
-        return _image_of(data, match["mime"] or mime)
-    if not _SCHEME.match(url):
-        return _image_of(_decoded(url, "image"), mime)
-    raise UnsupportedContentError(
-        f"An image is given by its address, {url[:200]!r}. Nothing is downloaded or opened on a message's behalf.",
-        hint="Read the image yourself and pass its bytes: "
-        '{"type": "image", "base64": base64.b64encode(data).decode(), "mime_type": "image/png"}.',
-    )
-
-
-def _image_of(data: bytes, mime: object) -> Image:
-    guessed = next((known for magic, known in _IMAGE_MAGIC if data.startswith(magic)), "image/png")
-    return Image(data, mime if isinstance(mime, str) and mime else guessed)
-
-
-def _decoded(data: str, what: str) -> bytes:
-    try:
-        decoded = base64.b64decode("".join(data.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidRequestError(
-            f"The data of a content block of type {what!r} are not base64: {error}.",
-            hint="Encode the bytes with base64.b64encode(data).decode().",
-        ) from error
-    if not decoded:
-        raise InvalidRequestError(f"A content block of type {what!r} is empty.")
-    return decoded
 
 
 def _summary(block: Mapping[str, Any]) -> str:
@@ -211,8 +143,10 @@ def _result(block: Mapping[str, Any]) -> Turn:
 _TEXT_KEYS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 _PARTS: dict[str, Callable[[Mapping[str, Any]], Part]] = {
     "text-plain": _plain_text,
-    "image": _image,
-    "image_url": _image_url,
+    "image": media.image,
+    "image_url": media.image_url,
+    "audio": media.audio,
+    "input_audio": media.input_audio,
 }
 _REASONING: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "reasoning": _summary,

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from langchain_localmodels.engines.base import Image, Role, Text, ToolCall, Turn
+from langchain_localmodels.engines.base import Audio, Image, Part, Role, Text, ToolCall, Turn
 
 Recast: TypeAlias = Callable[[Sequence[Turn]], "tuple[Turn, ...]"]
 CallWriter: TypeAlias = Callable[[Sequence[ToolCall]], str]
 
 _BLANK_LINE = "\n\n"
+_KINDS: dict[type[Part], str] = {Image: "image", Audio: "audio"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,10 @@ class MessageForm:
 def as_message(turn: Turn, form: MessageForm) -> dict[str, Any]:
     """One turn in the form that templates expect: OpenAI's, with the arguments of tool calls as an object."""
     message: dict[str, Any] = {"role": turn.role, "content": turn.text}
-    if turn.parts and (form.content_as_parts or any(isinstance(part, Image) for part in turn.parts)):
+    if turn.parts and (form.content_as_parts or any(not isinstance(part, Text) for part in turn.parts)):
         message["content"] = [
-            {"type": "text", "text": part.text} if isinstance(part, Text) else {"type": "image"} for part in turn.parts
+            {"type": "text", "text": part.text} if isinstance(part, Text) else {"type": _KINDS[type(part)]}
+            for part in turn.parts
         ]
     elif turn.tool_calls and form.null_content and not turn.text:
         message["content"] = None

@@ -29,7 +29,7 @@ from langchain_localmodels.dialects.template_turns import (
     text_before_calls,
     tools_as_text,
 )
-from langchain_localmodels.engines.base import Image, Text, Tool, ToolCall, Turn
+from langchain_localmodels.engines.base import Audio, Image, Text, Tool, ToolCall, Turn
 from langchain_localmodels.errors import ChatTemplateError, UnsupportedContentError
 
 _Place: TypeAlias = Literal["tools", "xml_tools", "system"]
@@ -117,14 +117,16 @@ class ChatTemplate:
 
         Raises:
             ChatTemplateError: The template refuses the conversation, fails, or uses more than it may.
-            UnsupportedContentError: There are images, and the template has no place for them.
+            UnsupportedContentError: There are images or audio, and the template has no place for them.
         """
         given = tuple(turns)
-        has_images = any(isinstance(part, Image) for turn in given for part in turn.parts)
-        if has_images and "image" not in self.source:
-            raise UnsupportedContentError(
-                f"{self._whose} has no place for images.", hint="Use a model that reads images, or leave them out."
-            )
+        for kind, word, several in ((Image, "image", "images"), (Audio, "audio", "audio")):
+            has_some = any(isinstance(part, kind) for turn in given for part in turn.parts)
+            if has_some and word not in self.source:
+                raise UnsupportedContentError(
+                    f"{self._whose} has no place for {several}.",
+                    hint=f"Leave it out, or use a model that takes {several}.",
+                )
         settings = {"tools": tools, "add_generation_prompt": add_generation_prompt, **variables}
         adapted = self._adapted(given, write_calls)
         refusal: ChatTemplateError | None = None

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from langchain_localmodels.engines.values import (
+    Audio,
     ChatRequest,
     CompletionRequest,
     Constraint,
@@ -46,6 +47,7 @@ from langchain_localmodels.engines.values import (
 )
 
 __all__ = [
+    "Audio",
     "Capabilities",
     "ChatRequest",
     "CompletionRequest",
@@ -133,6 +135,7 @@ class Capabilities:
         chat: Whether the model has a chat template.
         embeds: Whether it gives embeddings.
         images: Whether it reads images.
+        audio: Whether it hears audio.
         context_window: Tokens that prompt and answer share; `None` where unknown.
     """
 
@@ -142,6 +145,7 @@ class Capabilities:
     chat: bool = True
     embeds: bool = False
     images: bool = False
+    audio: bool = False
     context_window: int | None = None
 
 

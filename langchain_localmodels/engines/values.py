@@ -38,7 +38,20 @@ class Image:
     mime_type: str
 
 
-Part: TypeAlias = Text | Image
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Recorded sound in a turn: raw bytes, already read and decoded.
+
+    Attributes:
+        data: The encoded audio file (WAV, MP3, …).
+        mime_type: Its type, such as `audio/wav`.
+    """
+
+    data: bytes
+    mime_type: str
+
+
+Part: TypeAlias = Text | Image | Audio
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 
 from langchain_localmodels.engines.base import (
+    Audio,
     Capabilities,
     ChatRequest,
     CompletionRequest,
@@ -83,7 +84,13 @@ class ScriptedEngine(Engine):
 
     def _check(self, request: Request) -> None:
         turns = request.turns if isinstance(request, ChatRequest) else ()
-        if not self._capabilities.images and any(isinstance(part, Image) for turn in turns for part in turn.parts):
+        parts = [part for turn in turns for part in turn.parts]
+        if not self._capabilities.audio and any(isinstance(part, Audio) for part in parts):
+            raise UnsupportedContentError(
+                "The scripted model is taken not to hear audio, and a message has some.",
+                hint="Give it `capabilities` with audio=True.",
+            )
+        if not self._capabilities.images and any(isinstance(part, Image) for part in parts):
             raise UnsupportedContentError(
                 "The scripted model is taken not to read images, and a message has one.",
                 hint="Give it `capabilities` with images=True.",

@@ -15,7 +15,7 @@ from langchain_localmodels.testing.answers import Given
 from langchain_localmodels.testing.engine import ScriptedEngine
 from langchain_localmodels.testing.script import Script
 
-_CAPABLE = Capabilities(tools="native", constrain="grammar", tokenizer=True, images=True)
+_CAPABLE = Capabilities(tools="native", constrain="grammar", tokenizer=True, images=True, audio=True)
 
 
 class ScriptedOptions(LocalModelOptions):
@@ -91,9 +91,9 @@ class ScriptedChatModel(ScriptedOptions, LocalChatModel):
     def _profile(self) -> dict[str, Any] | None:
         can = self.capabilities
         held = can.constrain != "none"
-        known = {"text_inputs": True, "text_outputs": True, "image_inputs": can.images, "tool_calling": True}
+        known = {"text_inputs": True, "text_outputs": True, "image_inputs": can.images, "audio_inputs": can.audio}
         window = {} if can.context_window is None else {"max_input_tokens": can.context_window}
-        return {**known, "tool_choice": True, "structured_output": held, **window}
+        return {**known, "tool_calling": True, "tool_choice": True, "structured_output": held, **window}
 
 
 class ScriptedLLM(ScriptedOptions, LocalLLM):

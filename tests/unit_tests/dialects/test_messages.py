@@ -19,8 +19,9 @@ from langchain_core.messages import (
 from langchain_core.tools import tool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from langchain_localmodels.dialects.media import audio_format
 from langchain_localmodels.dialects.messages import to_tools, to_turns
-from langchain_localmodels.engines.base import Image, Text, Tool, ToolCall, Turn
+from langchain_localmodels.engines.base import Audio, Image, Text, Tool, ToolCall, Turn
 from langchain_localmodels.errors import InvalidRequestError, UnsupportedContentError
 
 PNG = b"\x89PNG\r\n\x1a\n0000"
@@ -180,9 +181,77 @@ def test_images_without_data() -> None:
         user({"type": "image", "file_id": "f1"})
 
 
+def test_images_in_files(tmp_path) -> None:
+    file = tmp_path / "photo"
+    file.write_bytes(PNG)
+    assert user({"type": "image", "path": file}).parts == (Image(PNG, "image/png"),)
+    with pytest.raises(UnsupportedContentError, match="strangers") as caught:
+        user({"type": "image", "path": str(file)})
+    assert "pathlib.Path" in caught.value.hint
+    with pytest.raises(InvalidRequestError, match="cannot be read"):
+        user({"type": "image", "path": tmp_path / "none"})
+    with pytest.raises(InvalidRequestError, match="cannot be read"):
+        user({"type": "image", "path": tmp_path})
+    file.write_bytes(b"")
+    with pytest.raises(InvalidRequestError, match="empty"):
+        user({"type": "image", "path": file})
+
+
 def test_images_in_tool_results() -> None:
     message = ToolMessage([{"type": "image", "base64": PNG64}], tool_call_id="1")
     assert only(message).parts == (Image(PNG, "image/png"),)
+
+
+# --- audio --------------------------------------------------------------------------------------------------------
+
+WAV = b"RIFF\x24\0\0\0WAVEfmt "
+WAV64 = base64.b64encode(WAV).decode()
+MP3 = b"ID3\x04"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "audio", "base64": WAV64, "mime_type": "audio/wav"},
+        {"type": "audio", "base64": WAV64},
+        {"type": "audio", "source_type": "base64", "data": WAV64, "mime_type": "audio/wav"},
+        {"type": "audio", "data": WAV},
+        {"type": "audio", "url": f"data:audio/wav;base64,{WAV64}"},
+        {"type": "input_audio", "input_audio": {"data": WAV64, "format": "wav"}},
+        {"type": "input_audio", "input_audio": {"data": f"data:audio/wav;base64,{WAV64}"}},
+    ],
+)
+def test_forms_of_audio(block) -> None:
+    assert user(block).parts == (Audio(WAV, "audio/wav"),)
+
+
+def test_kinds_of_audio() -> None:
+    assert [audio_format(data) for data in (WAV, MP3, b"\xff\xfb\x90", b"\xff\xd8\xff", b"OggS", b"\xff", b"")] == [
+        *("wav", "mp3", "mp3"),
+        *(None, None, None, None),
+    ]
+    assert user({"type": "audio", "data": MP3}).parts == (Audio(MP3, "audio/mpeg"),)
+    assert user({"type": "audio", "data": b"OggS"}).parts == (Audio(b"OggS", "application/octet-stream"),)
+
+
+def test_audio_in_files(tmp_path) -> None:
+    file = tmp_path / "said.wav"
+    file.write_bytes(WAV)
+    assert user({"type": "audio", "path": file}).parts == (Audio(WAV, "audio/wav"),)
+
+
+@pytest.mark.parametrize(
+    "block", [{"type": "audio", "url": "https://example.org/a.wav"}, {"type": "audio", "file_id": "1"}]
+)
+def test_audio_that_is_elsewhere(block) -> None:
+    with pytest.raises(UnsupportedContentError, match="audio|Audio"):
+        user(block)
+
+
+@pytest.mark.parametrize("block", [{"type": "input_audio"}, {"type": "input_audio", "input_audio": {"format": "wav"}}])
+def test_audio_without_data(block) -> None:
+    with pytest.raises(InvalidRequestError, match="no data"):
+        user(block)
 
 
 # --- what is refused ----------------------------------------------------------------------------------------------
@@ -191,8 +260,6 @@ def test_images_in_tool_results() -> None:
 @pytest.mark.parametrize(
     "block",
     [
-        {"type": "audio", "base64": "AAAA", "mime_type": "audio/wav"},
-        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
         {"type": "video", "url": "https://example.org/a.mp4"},
         {"type": "file", "base64": "AAAA", "mime_type": "application/pdf"},
         {"type": "document", "source": {}},

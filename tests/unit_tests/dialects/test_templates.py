@@ -13,7 +13,7 @@ import pytest
 
 from langchain_localmodels.demo import model_path
 from langchain_localmodels.dialects.templates import ChatTemplate
-from langchain_localmodels.engines.base import Image, Text, Tool, ToolCall, Turn
+from langchain_localmodels.engines.base import Audio, Image, Text, Tool, ToolCall, Turn
 from langchain_localmodels.errors import ChatTemplateError, UnsupportedContentError
 from langchain_localmodels.weights.gguf import read_header
 
@@ -279,6 +279,13 @@ def test_content_as_parts_where_the_template_knows_only_that() -> None:
 def test_images_without_a_place() -> None:
     with pytest.raises(UnsupportedContentError, match="images"):
         ChatTemplate(CHATML).render([Turn("user", (Text("See"), Image(b"png", "image/png")))])
+
+
+def test_audio_has_a_place_of_its_own() -> None:
+    turn = Turn("user", (Text("Hear "), Audio(b"ID3", "audio/mpeg"), Text("!")))
+    with pytest.raises(UnsupportedContentError, match="no place for audio"):
+        ChatTemplate(PARTS).render([turn])
+    assert ChatTemplate(PARTS.replace("image", "audio")).render([turn]) == "<user>Hear <audio>!"
 
 
 def test_reasoning_names_and_variables_reach_the_template() -> None:
