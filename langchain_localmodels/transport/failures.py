@@ -52,6 +52,7 @@ def error_for_status(
         location: Where the server wants the request to go instead.
         retry_after: How long the server asks to wait, in seconds.
     """
+    place = place[:1].upper() + place[1:]
     message = f"{place} answered {status}: {text}" if text else f"{place} answered {status}."
     hint = _HINTS.get(status)
     if 300 <= status < 400:
@@ -82,7 +83,7 @@ _KINDS: dict[type[LocalModelError], tuple[int, ...]] = {
 def web_page_error(status: int, text: str, place: str) -> LocalModelError:
     """The error for a web page in the place of an answer."""
     return EngineError(
-        f"{place} answered {status} with a web page: {text or 'an empty one'}",
+        f"{place[:1].upper()}{place[1:]} answered {status} with a web page: {text or 'an empty one'}",
         hint="A proxy, a login page or another kind of server answers there. Check the address.",
     )
 

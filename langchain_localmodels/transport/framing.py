@@ -11,7 +11,10 @@ raised by the call after (`check` is such a call), so that how the bytes were cu
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, TypeAlias
+
+from pydantic_core import from_json
 
 from langchain_localmodels.errors import EngineError, EngineUnreachableError, LocalModelError
 
@@ -66,26 +69,57 @@ class _LineDecoder:
             self.check()
         return events
 
-    def _bound(self) -> None:
+    def _whole_lines(self, lines: list[bytes], size: int) -> Iterable[bytes]:
+        """Give the lines that are whole, and keep the beginning of the next.
+
+        Args:
+            lines: The new bytes, cut at the line ends: the first goes on where the last bytes ended, the last one goes
+                on in the next.
+            size: How many bytes they were.
+        """
+        longest = len(self._buffer) + size  # At most: no line has to be measured if this is no more than the bound.
+        rest = lines.pop()
+        if lines and self._buffer:
+            lines[0] = bytes(self._buffer + lines[0])
+            self._buffer.clear()
+        self._buffer += rest
+        return lines if longest <= self._max_line else self._up_to_the_bound(lines)
+
+    def _up_to_the_bound(self, lines: list[bytes]) -> Iterator[bytes]:
+        for line in lines:
+            if len(line) > self._max_line:
+                self._error = self._too_long()
+                return
+            yield line
         if self._error is None and len(self._buffer) > self._max_line:
-            self._error = EngineError(f"The server sent a line of more than {self._max_line} bytes.")
+            self._error = self._too_long()
+
+    def _too_long(self) -> EngineError:
+        return EngineError(f"The server sent a line of more than {self._max_line} bytes.")
 
     def _parse(self, line: bytes, *, at_end: bool = False) -> Event | None:
         try:
-            value = json.loads(line.decode("utf-8"))
-        except (ValueError, RecursionError):
-            if line.startswith(_BYTE_ORDER_MARK):
-                return self._parse(line.removeprefix(_BYTE_ORDER_MARK), at_end=at_end)
-            if at_end:
-                message = f"The connection broke off in the middle of a line: {excerpt(line)}"
-                self._error = EngineUnreachableError(message)
-            else:
-                self._error = EngineError(f"The server sent a line that is not JSON: {excerpt(line)}")
-            return None
+            value = from_json(line)
+        except ValueError:
+            try:
+                # The judge of what is JSON: it takes halves of surrogate pairs, and nests more deeply.
+                value = json.loads(line.decode("utf-8"))
+            except (ValueError, RecursionError):
+                return self._refuse(line, at_end=at_end)
         if not isinstance(value, dict):
             self._error = EngineError(f"The server sent JSON that is not an object: {excerpt(line)}")
             return None
         return value
+
+    def _refuse(self, line: bytes, *, at_end: bool) -> Event | None:
+        if line.startswith(_BYTE_ORDER_MARK):
+            return self._parse(line.removeprefix(_BYTE_ORDER_MARK), at_end=at_end)
+        if at_end:
+            message = f"The connection broke off in the middle of a line: {excerpt(line)}"
+            self._error = EngineUnreachableError(message)
+        else:
+            self._error = EngineError(f"The server sent a line that is not JSON: {excerpt(line)}")
+        return None
 
 
 class NDJSONDecoder(_LineDecoder):
@@ -111,22 +145,13 @@ class NDJSONDecoder(_LineDecoder):
         """
         self.check()
         events: list[Event] = []
-        searched = len(self._buffer)  # What is in the buffer holds no line end, and is not searched again.
-        self._buffer += data
-        start = 0
-        while (end := self._buffer.find(b"\n", max(start, searched))) >= 0:
-            line = bytes(self._buffer[start:end])
-            start = end + 1
-            if len(line) > self._max_line:
-                self._error = EngineError(f"The server sent a line of more than {self._max_line} bytes.")
-            elif line.strip():
-                event = self._parse(line)
-                if event is not None:
-                    events.append(event)
-            if self._error is not None:
+        for line in self._whole_lines(data.split(b"\n"), len(data)):
+            if not line.strip():
+                continue
+            event = self._parse(line)
+            if event is None:
                 break
-        del self._buffer[:start]
-        self._bound()
+            events.append(event)
         return self._raise_or_give(events)
 
     def finish(self) -> list[Event]:
@@ -175,23 +200,15 @@ class SSEDecoder(_LineDecoder):
             EngineError: An earlier event is not a JSON object, or is too long.
         """
         self.check()
-        events: list[Event] = []
-        for piece in data.splitlines(keepends=True):  # On bytes this knows \n, \r and \r\n alone.
-            if self.done or self._error is not None:
-                break
-            after_cr, self._after_cr = self._after_cr, piece.endswith(b"\r")
-            if after_cr and piece == b"\n":  # The second half of a \r\n that was cut between two feeds.
-                continue
-            content = piece.rstrip(b"\r\n")
-            self._buffer += content
-            self._bound()
-            if len(content) < len(piece) and self._error is None:
-                line = bytes(self._buffer)
-                self._buffer.clear()
-                event = self._read_line(line)
-                if event is not None:
-                    events.append(event)
-        return self._raise_or_give(events)
+        if self.done or not data:
+            return []
+        if self._after_cr:  # The second half of a \r\n that was cut between two feeds.
+            data = data.removeprefix(b"\n")
+        self._after_cr = data.endswith(b"\r")
+        lines = data.splitlines()  # On bytes this knows \n, \r and \r\n alone.
+        if not data or data.endswith((b"\n", b"\r")):
+            lines.append(b"")
+        return self._raise_or_give(self._read_lines(lines, len(data)))
 
     def finish(self) -> list[Event]:
         """Hear that the stream has ended and give what that completes.
@@ -203,20 +220,30 @@ class SSEDecoder(_LineDecoder):
             EngineError: An earlier event is not a JSON object, or is too long.
         """
         self.check()
-        events: list[Event] = []
-        line = bytes(self._buffer)
-        self._buffer.clear()
-        for end in (self._read_line(line) if line else None, self._dispatch(at_end=True)):
-            if end is not None:
-                events.append(end)
-        return self._raise_or_give(events)
+        if self.done:
+            return []
+        events = self._read_lines([b"", b""], 0) if self._buffer else []  # As if its line end had come.
+        return self._raise_or_give(events + self._last())
 
-    def _read_line(self, line: bytes) -> Event | None:
-        if self._first:
-            line = line.removeprefix(_BYTE_ORDER_MARK)
-            self._first = False
-        if not line:
-            return self._dispatch()
+    def _read_lines(self, lines: list[bytes], size: int) -> list[Event]:
+        events: list[Event] = []
+        for given in self._whole_lines(lines, size):
+            line = given
+            if self._first:
+                line = line.removeprefix(_BYTE_ORDER_MARK)
+                self._first = False
+            event = self._read_field(line) if line else self._dispatch()
+            if event is not None:
+                events.append(event)
+            elif self.done or self._error is not None:
+                break
+        return events
+
+    def _last(self) -> list[Event]:
+        event = None if self._error is not None else self._dispatch(at_end=True)
+        return [] if event is None else [event]
+
+    def _read_field(self, line: bytes) -> Event | None:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
@@ -232,7 +259,7 @@ class SSEDecoder(_LineDecoder):
     def _dispatch(self, *, at_end: bool = False) -> Event | None:
         if self.done or not self._data:
             return None
-        data = b"\n".join(self._data)
+        data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
         self._data, self._data_size = [], 0
         if data.strip() == b"[DONE]":
             self.done = True

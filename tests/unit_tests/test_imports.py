@@ -23,6 +23,7 @@ PACKAGE = ROOT.name
 
 ONLY_THERE = {
     "httpx": "transport/http.py",
+    "pydantic_core": "transport/framing.py",
     "llama_cpp": "engines/llamacpp/binding/*",
     "numpy": "engines/llamacpp/*",
     "gpt4all": "engines/gpt4all/*",
@@ -44,6 +45,8 @@ RULES = [
     ("engines/values.py", []),
     ("engines/base.py", [".engines.values"]),
     ("engines/worker.py", CONTRACT),
+    ("engines/threads.py", [*CONTRACT, ".engines.worker"]),
+    ("engines/sharing.py", [*CONTRACT, ".engines.worker", ".engines.threads"]),
     ("engines/*/__init__.py", []),
     ("engines/*/chat_models.py", ["./ROOM.options", ".chat_models"]),
     ("engines/*/llms.py", ["./ROOM.options", ".llms"]),
@@ -54,11 +57,15 @@ RULES = [
     ),
     (
         "engines/*",
-        [*CONTRACT, "./ROOM", ".engines.worker", ".dialects", ".transport", ".weights", *ONLY_THERE],
+        [
+            *CONTRACT,
+            *("./ROOM", ".engines.worker", ".engines.threads", ".engines.sharing"),
+            *(".dialects", ".transport", ".weights", *ONLY_THERE),
+        ],
     ),
     ("dialects/messages.py", [*CONTRACT, ".dialects", "langchain_core"]),
     ("dialects/*", [*CONTRACT, ".dialects", "jinja2"]),
-    ("transport/*", [".transport", ".errors", "httpx"]),
+    ("transport/*", [".transport", ".errors", "httpx", "pydantic_core"]),
     ("weights/*", [".weights", ".errors"]),
     ("vocabulary.py", ["pydantic"]),
     ("schema_check.py", [".errors", "jsonschema", "referencing"]),
@@ -163,13 +170,22 @@ def test_the_package_alone_loads_next_to_nothing():
     assert not loaded & {*HEAVY, "pydantic", "langchain_core"}
 
 
+def test_the_prompts_load_no_engine_and_no_templates():
+    extra = modules_after("import langchain_localmodels.prompts") - modules_after(CORE)
+    assert not {name.partition(".")[0] for name in extra} & HEAVY
+    assert not {name for name in extra if name.startswith((f"{PACKAGE}.engines.", f"{PACKAGE}.dialects"))} - {
+        f"{PACKAGE}.engines.base",
+        f"{PACKAGE}.engines.values",
+    }
+
+
 def test_the_classes_load_no_engine_and_nothing_that_engines_need():
     extra = modules_after("from langchain_localmodels import *") - modules_after(CORE)
     assert not {name.partition(".")[0] for name in extra} & HEAVY
     ours = {name for name in extra if name.startswith(PACKAGE)}
     free = {*sys.stdlib_module_names, "pydantic", "langchain_core"}
     theirs = {name for name in extra - ours if name.partition(".")[0] not in free}
-    assert len(ours) < 60
+    assert len(ours) < 80
     assert not theirs
 
 

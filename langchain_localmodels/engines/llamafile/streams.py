@@ -143,7 +143,7 @@ class FlowStream(ItemStream[ItemT]):
         if not self._ended():
             yield from reader.finish()
 
-    async def _aread(self) -> AsyncGenerator[ItemT, None]:
+    async def _aread(self) -> AsyncGenerator[ItemT, None]:  # noqa: PLR0912 - see below why it is one
         step = self._start()
         while step is not None and not self._ended():
             answer: Any = None
@@ -157,8 +157,22 @@ class FlowStream(ItemStream[ItemT]):
                             whole.add(data)
                         answer = None if self._ended() else whole.parsed()
                     else:
-                        async for delta in self._adeltas(step.reader, source):
-                            yield delta
+                        # Not in a generator of its own: tasks have no `yield from`, and each `async for` that a
+                        # delta comes through takes its time.
+                        reader = step.reader
+                        async for data in source:
+                            for delta in reader.feed(data):
+                                if isinstance(delta, FinishDelta):
+                                    await source.afinish()
+                                if self._ended():
+                                    return
+                                yield delta  # type: ignore[misc]
+                            if reader.done or self._ended():
+                                break
+                        else:
+                            if not self._ended():
+                                for delta in reader.finish():
+                                    yield delta  # type: ignore[misc]
                 except LocalModelError as error:
                     failure = error
                 finally:
@@ -166,20 +180,6 @@ class FlowStream(ItemStream[ItemT]):
             else:
                 yield step  # type: ignore[misc]
             step = self._next(answer, failure)
-
-    async def _adeltas(self, reader: Reader, source: ByteStream) -> AsyncGenerator[Any, None]:
-        async for data in source:
-            for delta in reader.feed(data):
-                if isinstance(delta, FinishDelta):
-                    await source.afinish()
-                if self._ended():
-                    return
-                yield delta
-            if reader.done or self._ended():
-                return
-        if not self._ended():
-            for delta in reader.finish():
-                yield delta
 
     def _start(self) -> Ask | Streamed | Delta | VectorDelta | None:
         return None if self._ended() else next(self._flow, None)

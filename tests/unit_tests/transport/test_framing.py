@@ -6,7 +6,7 @@ import itertools
 import json
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from langchain_localmodels.errors import EngineError, EngineUnreachableError, LocalModelError
@@ -95,6 +95,51 @@ def test_only_line_ends_end_lines(breaker):
     assert SSEDecoder().feed(b"data: " + line + b"\n\n") == [{"text": f"a{breaker}b"}]
 
 
+odd_numbers = [
+    "0",
+    "-0",
+    "01",
+    "1.",
+    ".5",
+    "1e5",
+    "1E400",
+    "-1e400",
+    "NaN",
+    "-NaN",
+    "Infinity",
+    "-Infinity",
+    "1_0",
+    "+1",
+]
+numbers = st.sampled_from(odd_numbers) | st.integers().map(str) | st.floats().map(repr)
+numbers |= st.integers(4290, 4310).map(lambda digits: "9" * digits)
+strings = st.text(alphabet='a\\"u0d8e\x00\x1f\x7f\x85é😀/n', max_size=8).map(lambda text: f'"{text}"')
+nested = st.integers(0, 1200).map(lambda depth: "[" * depth + "]" * depth)
+values = numbers | strings | st.text(max_size=5).map(json.dumps) | nested | st.sampled_from(["true", "nul", "", "[1,]"])
+keys = st.sampled_from(['"a"', '"b"', '""', '"\\u0061"', "a"])
+members = st.tuples(keys, values).map(":".join)
+almost_json = st.lists(members, max_size=3).map(lambda found: f"{{{','.join(found)}}}".encode())
+blanks = st.sampled_from([b"", b" ", b"\t", b"\x0c", "\u00a0".encode(), b"x", b"{}"])
+
+
+@given(almost_json | st.binary(max_size=12).map(lambda raw: b'{"a":"' + raw.replace(b"\n", b"") + b'"}'), blanks)
+@example(b'{"a": "\\ud800"}', b"")
+@example(b'{"a": ' + b"[" * 300 + b"]" * 300 + b"}", b"")
+@example(b'{"a": NaN, "b": -Infinity, "a": 123456789012345678901234567890}', b"")
+@example(b'{"a": "\xed\xa0\x80"}', b"")
+@example(b'{"a": ' + b"9" * 5000 + b"}", b"")
+def test_lines_are_read_as_the_standard_library_reads_them(line, after):
+    line += after
+    try:
+        wanted = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        with pytest.raises(EngineError, match="not JSON"):
+            NDJSONDecoder().feed(line + b"\n")
+        return
+    for event in (*NDJSONDecoder().feed(line + b"\n"), *SSEDecoder().feed(b"data:" + line + b"\n\n")):
+        assert repr(event) == repr(wanted)  # which tells NaN, the signs of zeros and the order of keys
+
+
 def test_ndjson_skips_empty_lines():
     assert NDJSONDecoder().feed(b'\n\r\n{"a": 1}\r\n \n{"b": 2}\n') == [{"a": 1}, {"b": 2}]
 
@@ -113,6 +158,13 @@ def test_events_before_a_bad_line_are_given_first():
         decoder.check()
     with pytest.raises(EngineError, match="not JSON"):
         decoder.feed(b"")
+
+
+def test_events_after_a_bad_one_are_not_given():
+    decoder = SSEDecoder()
+    assert decoder.feed(b'data: {"a": 1}\n\ndata: oops\n\ndata: {"b": 2}\n\n') == [{"a": 1}]
+    with pytest.raises(EngineError, match="not JSON: 'oops'"):
+        decoder.finish()
 
 
 @pytest.mark.parametrize("line", [b"[1]", b'"text"', b"1", b"null"])
@@ -159,6 +211,11 @@ def test_an_sse_event_of_many_lines_is_bounded():
 
 def test_sse_joins_data_lines_and_strips_one_blank():
     assert SSEDecoder().feed(b'data: {"a":\ndata:1}\n\n') == [{"a": 1}]
+
+
+def test_a_line_end_of_sse_that_is_cut_in_two_is_one():
+    decoder = SSEDecoder()
+    assert outcome(decoder, [b'data: {"a":\r', b"\ndata: 1}\r", b"\n\r", b"\n"]) == ([{"a": 1}], None, None)
 
 
 def test_sse_knows_the_end():
