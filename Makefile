@@ -48,7 +48,8 @@ benchmark: $(SERVER)  ## measure, on an idle machine, and write the results into
 	@mkdir -p build
 	$(BIN)/python tests/benchmarks/import_time.py
 	$(BIN)/python tests/benchmarks/full_power.py --json build/benchmarks.json
-	$(BIN)/python tests/benchmarks/report.py build/benchmarks.json
+	$(BIN)/python tests/benchmarks/servers.py --json build/servers.json
+	$(BIN)/python tests/benchmarks/report.py build/benchmarks.json build/servers.json
 
 lint: $(STAMP) type  ## check style and types
 	$(BIN)/ruff check .

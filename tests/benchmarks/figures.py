@@ -25,21 +25,37 @@ class Bar:
         return f"{'at least' if self.at_least else 'at most'} {self.limit:g}{f' {self.unit}' if self.unit else ''}"
 
 
-BARS = (
-    Bar("stream", "bare loop", 0.95),
-    Bar("batch of 8", "bare loop", 0.92),
-    Bar("batch of 16", "bare loop", 0.92),
-    Bar("stream", "langchain-community", 1.2),
-    Bar("batch of 8", "langchain-community", 1.6),
-    Bar("batch of 16", "langchain-community", 2.0),
-    Bar("batch of 8", "llama-server", 1.0),
-    Bar("simulation", "langchain-community", 3.5),
-    Bar("simulation", "llama-server", 1.0),
-    Bar("first token", "on an idle engine", 4.0, at_least=False),
-    Bar("first token", "after waiting for the long prompt", 0.25, at_least=False),
-    Bar("second object", "time", 20.0, at_least=False, unit="ms"),
-    Bar("second object", "memory", 5.0, at_least=False, unit="MB"),
-)
+LLAMACPP, SERVERS = "llamacpp", "servers"
+FLOOR = "langchain-core's floor"
+_CHATS, _TEXTS = ("ChatOllama", "ChatLlamafile"), ("OllamaLLM", "Llamafile")
+
+BARS = {
+    LLAMACPP: (
+        Bar("stream", "bare loop", 0.95),
+        Bar("batch of 8", "bare loop", 0.92),
+        Bar("batch of 16", "bare loop", 0.92),
+        Bar("stream", "langchain-community", 1.2),
+        Bar("batch of 8", "langchain-community", 1.6),
+        Bar("batch of 16", "langchain-community", 2.0),
+        Bar("batch of 8", "llama-server", 1.0),
+        Bar("simulation", "langchain-community", 3.5),
+        Bar("simulation", "llama-server", 1.0),
+        Bar("first token", "on an idle engine", 4.0, at_least=False),
+        Bar("first token", "after waiting for the long prompt", 0.25, at_least=False),
+        Bar("second object", "time", 20.0, at_least=False, unit="ms"),
+        Bar("second object", "memory", 5.0, at_least=False, unit="MB"),
+    ),
+    SERVERS: (
+        *(Bar(f"{name}.stream", FLOOR, 1.4, at_least=False) for name in _CHATS),
+        *(Bar(f"{name}.stream", FLOOR, 0.75, at_least=False) for name in _TEXTS),
+        *(Bar(f"{name}.astream", f"{name}.stream", 1.2, at_least=False) for name in (*_CHATS, *_TEXTS)),
+        *(
+            Bar(f"64 streams of {name}", "tokens lost, doubled or mixed", 0, at_least=False, unit="tokens")
+            for name in (*_CHATS, *_TEXTS)
+        ),
+    ),
+}
+"""What each program measures."""
 
 
 @dataclass
@@ -47,13 +63,16 @@ class Results:
     """What was measured, round by round.
 
     Attributes:
+        subject: Which of `BARS` they are held against.
+        conditions: What the measuring was done with, in words.
         rates: Per figure and side, tokens per second (or whatever `units` says).
         values: Per figure and what it is set against, the ratio, or the value itself where the bar has a unit.
         notes: Per figure, what else is to be told.
     """
 
     machine: dict[str, Any]
-    settings: dict[str, Any]
+    conditions: str
+    subject: str = LLAMACPP
     rates: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
@@ -84,11 +103,32 @@ def spread(values: Sequence[float]) -> tuple[float, float, float]:
 def rows(results: Results) -> list[tuple[Bar, tuple[float, float, float]]]:
     """Every bar that was measured, with quartiles and median."""
     return [
-        (bar, spread(found)) for bar in BARS if (found := results.values.get(bar.figure, {}).get(bar.over)) is not None
+        (bar, spread(found))
+        for bar in BARS[results.subject]
+        if (found := results.values.get(bar.figure, {}).get(bar.over)) is not None
     ]
 
 
 def missing(results: Results) -> list[Bar]:
     """Bars of which nothing was measured."""
     measured = [bar for bar, _ in rows(results)]
-    return [bar for bar in BARS if bar not in measured]
+    return [bar for bar in BARS[results.subject] if bar not in measured]
+
+
+def show(results: Results) -> None:
+    """Print rates, then every bar."""
+    for figure, sides in results.rates.items():
+        for side, values in sides.items():
+            low, middle, high = spread(values)
+            print(f"{figure:26} {side:36} {middle:9.1f} [{low:.1f} to {high:.1f}] {results.units[figure]}")
+    for name, value in results.tools.items():
+        print(f"{name:63} {value:9.1f} tokens/s")
+    print()
+    for bar, (low, middle, high) in rows(results):
+        verdict = "pass" if bar.reached(middle) else "MISS"
+        measured = f"{middle:8.3f} [{low:.3f} to {high:.3f}]"
+        print(f"{verdict}  {bar.figure:26} {bar.over:36} {measured:30} {bar}")
+    for bar in missing(results):
+        print(f"----  {bar.figure:26} {bar.over:36} not measured")
+    for note in results.notes:
+        print(note)

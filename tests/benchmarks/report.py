@@ -1,6 +1,6 @@
-"""Writes what full_power.py measured into docs/: `python tests/benchmarks/report.py RESULTS.json`.
+"""Writes what full_power.py and servers.py measured into docs/: `python tests/benchmarks/report.py RESULTS.json …`.
 
-The table goes between the two markers of docs/benchmarks.md, the plot into docs/benchmarks.svg.
+The tables go between the markers of each program in docs/benchmarks.md, the plots into SVG files beside it.
 """
 
 from __future__ import annotations
@@ -16,26 +16,30 @@ import matplotlib as mpl
 if not __package__:  # run by its path
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.benchmarks.figures import Bar, Results, missing, rows, spread
+from tests.benchmarks.figures import LLAMACPP, SERVERS, Bar, Results, missing, rows, spread
 
 mpl.use("svg")
 from matplotlib import pyplot as plt
 
 DOCS = Path(__file__).parents[2] / "docs"
-BEGIN, END = "<!-- measured: written by tests/benchmarks/report.py -->", "<!-- end of what was measured -->"
+BEGIN = {
+    LLAMACPP: "<!-- measured: written by tests/benchmarks/report.py -->",
+    SERVERS: "<!-- measured with servers: written by tests/benchmarks/report.py -->",
+}
+PLOT = {LLAMACPP: "benchmarks.svg", SERVERS: "benchmarks-servers.svg"}
+END = "<!-- end of what was measured -->"
 _PASSED, _MISSED = "#4a7fb5", "#c0504d"
 
 
 def text(results: Results) -> str:
     """What stands between the markers."""
-    machine, settings = results.machine, results.settings
+    machine = results.machine
     packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
     lines = [
         f"On {machine['processor']}, {machine['cpus']} processors, {machine['memory_gb']} GB, {machine['system']}, ",
-        f"Python {machine['python']}; {settings['threads']} threads for each side, {settings['rounds']} rounds; ",
-        f"prompts of {settings['prompt_tokens']} tokens, answers of {settings['tokens']}. With {packages}.",
+        f"Python {machine['python']}; {results.conditions}. With {packages}.",
     ]
-    parts = [wrap("".join(lines)), "![Ratios beside their bars](benchmarks.svg)"]
+    parts = [wrap("".join(lines)), f"![Ratios beside their bars]({PLOT[results.subject]})"]
     table = ["| figure | over | median | quartiles | bar | |", "|---|---|---|---|---|---|"]
     for bar, (low, middle, high) in rows(results):
         unit = f" {bar.unit}" if bar.unit else ""
@@ -50,7 +54,8 @@ def text(results: Results) -> str:
         unit = results.units[figure]
         for side, values in sides.items():
             low, middle, high = spread(values)
-            table.append(f"| {figure} | {side} | {middle:.0f} {unit} | {low:.0f} to {high:.0f} |")
+            digits = 1 if middle < 40 else 0
+            table.append(f"| {figure} | {side} | {middle:.{digits}f} {unit} | {low:.{digits}f} to {high:.{digits}f} |")
     table += [
         f"| llama.cpp's own tools | {name} | {rate:.0f} tokens/s | once |" for name, rate in results.tools.items()
     ]
@@ -112,19 +117,23 @@ def _draw_panel(axis: plt.Axes, title: str, found: list[tuple[Bar, tuple[float, 
 def main() -> None:
     """Write the page and the plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path, help="what full_power.py wrote with --json")
+    parser.add_argument("results", type=Path, nargs="+", help="what full_power.py and servers.py wrote with --json")
     parser.add_argument("--docs", type=Path, default=DOCS, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    results = Results(**json.loads(args.results.read_text("utf-8")))
-    page = args.docs / "benchmarks.md"
+    for path in args.results:
+        _write(Results(**json.loads(path.read_text("utf-8"))), args.docs)
+
+
+def _write(results: Results, docs: Path) -> None:
+    page = docs / "benchmarks.md"
     source = page.read_text("utf-8")
-    before, begin, rest = source.partition(BEGIN)
+    before, begin, rest = source.partition(BEGIN[results.subject])
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise SystemExit(f"{page} has lost the markers that the results go between")
     unfinished = page.with_suffix(".new")
-    unfinished.write_text(f"{before}{BEGIN}\n\n{text(results)}\n\n{END}{after}", "utf-8")
-    draw(results, args.docs / "benchmarks.svg")
+    unfinished.write_text(f"{before}{begin}\n\n{text(results)}\n\n{END}{after}", "utf-8")
+    draw(results, docs / PLOT[results.subject])
     os.replace(unfinished, page)
 
 
