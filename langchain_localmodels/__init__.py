@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from langchain_localmodels.engines.llamacpp.chat_models import ChatLlamaCpp
     from langchain_localmodels.engines.llamacpp.embeddings import LlamaCppEmbeddings
     from langchain_localmodels.engines.llamacpp.llms import LlamaCpp
+    from langchain_localmodels.engines.llamafile.chat_models import ChatLlamafile
+    from langchain_localmodels.engines.llamafile.embeddings import LlamafileEmbeddings
+    from langchain_localmodels.engines.llamafile.llms import Llamafile
     from langchain_localmodels.engines.ollama.chat_models import ChatOllama
     from langchain_localmodels.engines.ollama.embeddings import OllamaEmbeddings
     from langchain_localmodels.engines.ollama.llms import OllamaLLM
@@ -36,10 +39,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChatLlamaCpp",
+    "ChatLlamafile",
     "ChatOllama",
     "ConditionalPromptSelector",
     "LlamaCpp",
     "LlamaCppEmbeddings",
+    "Llamafile",
+    "LlamafileEmbeddings",
     "LocalChatModel",
     "LocalEmbeddings",
     "LocalLLM",

@@ -31,9 +31,13 @@ class EngineHandle:
                 self._engine = make()
             return self._engine
 
+    def peek(self) -> Engine | None:
+        """Give the engine if there is one, and make none."""
+        return self._engine
+
     async def aget(self, make: Callable[[], Engine]) -> Engine:
         """Give the engine without blocking the event loop: what makes one imports its library, which takes a while."""
-        engine = self._engine
+        engine = self.peek()
         return engine if engine is not None else await asyncio.to_thread(self.get, make)
 
     def close(self) -> None:

@@ -77,7 +77,7 @@ def _rebuild(cls: type[LocalModelError], args: tuple[object, ...], state: dict[s
 
 
 class EngineNotInstalledError(LocalModelError, ImportError):
-    """The engine's Python package is not installed; the hint names the extra that brings it."""
+    """The engine's Python package, or the program that is to serve a file, is missing; the hint says what brings it."""
 
 
 class ModelFileError(LocalModelError, ModelInvalidRequestError):

@@ -34,6 +34,7 @@ def init_local_chat_model(model: Model = None, *, engine: str | None = None, **f
     Args:
         model: Engine and model, such as `"llamacpp:/models/qwen3.gguf"` or `"ollama:llama3.1:8b"`. The engine may be
             left out where a model file is named: an existing file, a name that ends in `.gguf`, or a `pathlib.Path`.
+            The model may be left out where a server has one: `"llamafile"`.
         engine: The engine, in place of the prefix; `model` is then the model alone. Names of engines may be spelled
             as people do: `llama.cpp`, `llama_cpp`, `LlamaCpp`.
         **fields: Fields of the engine's class, as its constructor takes them.
@@ -122,13 +123,13 @@ def _make(kind: Kind, model: Model, engine: str | None, fields: dict[str, Any]) 
         raise UnsupportedFeatureError(
             f"{entry.title} has no {_WORDS[kind]} in this version.", hint=f"These have: {', '.join(others)}."
         )
-    if name is not None and not os.fspath(name):
+    if name == "" and not entry.model_optional:
         raise InvalidRequestError(f"{model!r} names no model.", hint=_form(kind))
-    if name is not None and entry.model_field in fields:
+    if name and entry.model_field in fields:
         raise InvalidRequestError(
             f"`{entry.model_field}` is given, and {model!r} names the model too.", hint="Give one of them."
         )
-    named = {} if name is None else {entry.model_field: name}
+    named = {} if not name else {entry.model_field: name}
     return find_class(__name__, kind, target)(**named, **fields)
 
 
@@ -139,12 +140,12 @@ def _split(kind: Kind, model: Model) -> tuple[str, Model]:
     if not model:
         raise InvalidRequestError("No model is named.", hint=_form(kind))
     prefix, colon, rest = model.partition(":")
-    if colon and (key := _engine_named(prefix)) is not None:
+    # A single letter is a drive of Windows, and a folder's name may hold a colon.
+    is_path = len(prefix) == 1 or any(separator in prefix for separator in "/\\~")
+    if not is_path and (key := _engine_named(prefix)) is not None:
         return key, rest
     if os.path.isfile(os.path.expanduser(model)):
         return _FILE_ENGINE, model
-    # A single letter is a drive of Windows, and a folder's name may hold a colon.
-    is_path = len(prefix) == 1 or any(separator in prefix for separator in "/\\~")
     if model.lower().endswith(".gguf") and (is_path or not colon):
         return _FILE_ENGINE, model
     if not colon or is_path:

@@ -17,6 +17,7 @@ class EngineEntry:
         chat: Name of its chat class.
         embeddings: Name of its embeddings class, where there is one.
         model_field: Constructor field that says which model.
+        model_optional: Whether that may be left out, for the one that a server has.
         aliases: Other public names of its classes: other name, name.
         spellings: Further names that people know the engine by, in lower case, letters and digits only.
     """
@@ -27,6 +28,7 @@ class EngineEntry:
     chat: str
     embeddings: str | None = None
     model_field: str = "model"
+    model_optional: bool = False
     aliases: tuple[tuple[str, str], ...] = ()
     spellings: tuple[str, ...] = ()
 
@@ -54,5 +56,14 @@ ENGINES: dict[str, EngineEntry] = {
         chat="ChatOllama",
         embeddings="OllamaEmbeddings",
         aliases=(("Ollama", "OllamaLLM"),),
+    ),
+    "llamafile": EngineEntry(
+        title="llamafile",
+        package="llamafile",
+        llm="Llamafile",
+        chat="ChatLlamafile",
+        embeddings="LlamafileEmbeddings",
+        model_optional=True,
+        spellings=("llamaserver",),
     ),
 }

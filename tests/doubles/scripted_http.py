@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Scripted:
-    """A server that gives certain answers: path to status, type and body; everything else is 404."""
+    """A server that gives certain answers: path to status, body, and type if it is another; everything else is 404."""
 
     def __init__(self, answers):
         self.answers = answers
@@ -22,16 +22,18 @@ class Scripted:
             def do_POST(self):
                 self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
+            do_DELETE = do_POST
+
             def answer(self, body):
                 script.requests.append((self.path, body, dict(self.headers)))
                 found = script.answers.get(self.path, (404, "File Not Found"))
                 if callable(found):
                     found = found(body)
-                status, body = found
+                status, body, *kind = found
                 raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
                 self.send_response(status)
-                kind = "text/event-stream" if raw.startswith((b"data:", b"error:", b":")) else "application/json"
-                self.send_header("Content-Type", kind)
+                guessed = "text/event-stream" if raw.startswith((b"data:", b"error:", b":")) else "application/json"
+                self.send_header("Content-Type", *kind or [guessed])
                 self.end_headers()
                 self.wfile.write(raw)
 

@@ -1,7 +1,7 @@
 """The documentation: its code runs, shows what it says, and its tables say what the code says.
 
 Every ```python block of `docs/*.md` and README.md runs, those of one file in order and in one namespace, on the demo
-model or on the double of an Ollama server. Comments before a block say more:
+model, on the double of an Ollama server, or on a real `llama-server`. Comments before a block say more:
 
 - `<!-- not run: REASON -->` before a python block: it is only compiled.
 - `<!-- output -->` before a text block: what the python block before it prints, letter by letter.
@@ -33,7 +33,7 @@ from langchain_core import exceptions as core_exceptions
 from pydantic import BaseModel
 
 import langchain_localmodels
-from langchain_localmodels import LlamaCppEmbeddings, OllamaEmbeddings, errors
+from langchain_localmodels import LlamaCppEmbeddings, LlamafileEmbeddings, OllamaEmbeddings, errors
 from langchain_localmodels.dialects.json_schema import schema_rules
 from langchain_localmodels.dialects.notations import NOTATIONS, notation_named
 from langchain_localmodels.dialects.reader import OutputReader
@@ -46,10 +46,12 @@ from langchain_localmodels.engines.llamacpp.file_options import LlamaCppFileOpti
 from langchain_localmodels.engines.llamacpp.options import LlamaCppOptions
 from langchain_localmodels.engines.llamacpp.sampling import DEFAULTS
 from langchain_localmodels.engines.llamacpp.stats import EngineStats
+from langchain_localmodels.engines.llamafile.options import LlamafileOptions
 from langchain_localmodels.engines.ollama.options import OllamaOptions
 from langchain_localmodels.options import LocalModelOptions
 from langchain_localmodels.testing import ScriptedChatModel
 from langchain_localmodels.vocabulary import ALIASES, Vocabulary
+from tests import llama_server
 from tests.doubles.ollama_server import OllamaDouble
 
 ROOT = Path(__file__).parents[2]
@@ -118,13 +120,22 @@ def end_what_lingers() -> None:
         thread.join(10)
 
 
+def llamafile_of(page: Path) -> dict[str, str]:
+    """Variables that tell a page where a server with the demo model is, and which program serves other models."""
+    run = [block for block in blocks(page) if block.language == "python" and not block.comment.startswith("not run")]
+    if not any("Llamafile" in block.text for block in run):
+        return {}
+    path = f"{llama_server.program().parent}{os.pathsep}{os.environ['PATH']}"
+    return {"LLAMAFILE_BASE_URL": llama_server.chat_server().url, "PATH": path, **llama_server.ENVIRONMENT}
+
+
 @contextlib.contextmanager
-def surroundings() -> Iterator[None]:
-    """An Ollama server where OLLAMA_HOST says, and llama.cpp on one thread, with nothing read yet."""
+def surroundings(page: Path) -> Iterator[None]:
+    """The servers that a page talks to, where variables say, and llama.cpp on one thread, with nothing read yet."""
     end_what_lingers()
     with (
         OllamaDouble() as double,
-        mock.patch.dict(os.environ, {"OLLAMA_HOST": f"127.0.0.1:{double.port}"}),
+        mock.patch.dict(os.environ, {"OLLAMA_HOST": f"127.0.0.1:{double.port}", **llamafile_of(page)}),
         mock.patch.object(llamacpp_config, "usable_cpus", return_value=1),
     ):
         double.models |= OLLAMA_MODELS
@@ -133,7 +144,7 @@ def surroundings() -> Iterator[None]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_code_runs_and_prints_what_is_shown(page: Path):
-    with surroundings():
+    with surroundings(page):
         for block, printed in run(page):
             assert printed == block.text, f"{page.name}, line {block.line + 1}"
 
@@ -215,6 +226,8 @@ def test_the_vocabulary():
         ("llamacpp.md", "embeddings field", LlamaCppEmbeddings, LlamaCppFileOptions),
         ("ollama.md", "field", OllamaOptions, LocalModelOptions),
         ("ollama.md", "embeddings field", OllamaEmbeddings, OllamaOptions),
+        ("llamafile.md", "field", LlamafileOptions, LocalModelOptions),
+        ("llamafile.md", "embeddings field", LlamafileEmbeddings, LlamafileOptions),
     ],
 )
 def test_fields(page: str, header: str, options: type[BaseModel], base: type[BaseModel]):
@@ -291,53 +304,6 @@ def test_notations():
         assert len(read) == 1, (name, read)
 
 
-# --- migration --------------------------------------------------------------------------------------------------------
-
-OPTIONS = {
-    "llama.cpp": LlamaCppOptions,
-    "LlamaCppEmbeddings": LlamaCppEmbeddings,
-    "Ollama": OllamaOptions,
-    "OllamaEmbeddings": OllamaEmbeddings,
-}
-
-
-def own(options: type, attribute: str) -> dict[str, Any]:
-    """Join what the classes of an engine's room say, without what is said for all engines."""
-    rooms = [cls for cls in options.__mro__ if ".engines." in cls.__module__]
-    return {name: value for cls in reversed(rooms) for name, value in vars(cls).get(attribute, {}).items()}
-
-
-@pytest.mark.parametrize("whose", OPTIONS)
-def test_retired_fields(whose: str):
-    header = f"retired {whose} field | silent at | why"
-    told = {name: names(row[1])[:1] for row in table("migration.md", header) for name in names(row[0])}
-    retired = own(OPTIONS[whose], "_retired")
-    assert told == {name: [] if value is ... else [f"{value!r}"] for name, value in retired.items()}
-
-
-@pytest.mark.parametrize("whose", OPTIONS)
-def test_renamed_fields(whose: str):
-    title = whose.replace("LlamaCppEmbeddings", "llama.cpp")  # whose table is said to hold there, too
-    rows = table("migration.md", f"{title} name | is here")
-    assert {names(old)[0]: names(new)[0] for old, new in rows} == own(OPTIONS[whose], "_aliases")
-
-
-@pytest.mark.parametrize(("whose", "least"), list(zip(OPTIONS, (16, 7, 16, 11), strict=True)))
-def test_kept_fields(whose: str, least: int):
-    text = (DOCS / "migration.md").read_text("utf-8")
-    (kept,) = re.findall(rf"^Kept fields of {re.escape(whose)}: (.*?)\n\n", text, re.MULTILINE | re.DOTALL)
-    known = OPTIONS[whose]._known_names() | OPTIONS[whose]._all_aliases().keys()
-    assert len(names(kept)) >= least
-    assert set(names(kept)) <= known
-
-
-@pytest.mark.parametrize(("header", "options"), [("field", LlamaCppOptions), ("embeddings field", LlamaCppEmbeddings)])
-def test_changed_defaults(header: str, options: type[BaseModel]):
-    for name, _, today, _ in table("migration.md", f"{header} | langchain-community | here | why"):
-        field = options.model_fields[names(name)[0]]
-        assert names(today)[0] == f"{field.default!r}", name
-
-
 # --- the rest ---------------------------------------------------------------------------------------------------------
 
 
@@ -378,8 +344,8 @@ def test_pages_are_in_the_navigation_and_their_links_lead_somewhere(page: Path):
 
 def write_outputs() -> None:
     """Write what the blocks really print into the pages."""
-    with surroundings():
-        for page in PAGES:
+    for page in PAGES:
+        with surroundings(page):
             source = page.read_text("utf-8")
             for block, printed in reversed(list(run(page))):
                 source = source[: block.start] + printed + source[block.start + len(block.text) :]

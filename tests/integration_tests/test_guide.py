@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from langchain_core.callbacks import CallbackManager, StreamingStdOutCallbackHandler
 from langchain_core.prompts import PromptTemplate
 
-from langchain_localmodels import ChatLlamaCpp, ConditionalPromptSelector, LlamaCpp
+from langchain_localmodels import ChatLlamaCpp, ChatOllama, ConditionalPromptSelector, LlamaCpp, Llamafile, OllamaLLM
 from langchain_localmodels.demo import model_path
+from tests.llama_server import chat_server, chat_server_at
+from tests.ollama_server import serving
 
 DEFAULT_LLAMA_SEARCH_PROMPT = PromptTemplate(
     input_variables=["question"],
@@ -35,6 +38,42 @@ QUESTION_PROMPT_SELECTOR = ConditionalPromptSelector(
 QUESTION = "What NFL team won the Super Bowl in the year that Justin Bieber was born?"
 
 
+@pytest.fixture
+def ollama(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An Ollama where the guide's cells look for one, whose models of these names are the demo model."""
+    with serving("llama3.1:8b", "llama2:13b") as url:
+        monkeypatch.setenv("OLLAMA_HOST", url)
+        yield
+
+
+def test_the_ollama_cells(ollama: None, capsys: pytest.CaptureFixture[str]):
+    llm = OllamaLLM(model="llama3.1:8b")
+    assert "moon" in llm.bind(temperature=0).invoke("The first man on the moon was ...")
+    for chunk in llm.stream("The first man on the moon was ..."):
+        print(chunk, end="|", flush=True)
+    printed = capsys.readouterr().out
+    assert printed.endswith("|")
+    assert printed.count("|") > 3
+    llm = OllamaLLM(model="llama2:13b")
+    assert llm.invoke("The first man on the moon was ... think step by step")
+
+
+def test_the_ollama_chat_cell(ollama: None):
+    chat_model = ChatOllama(model="llama3.1:8b")
+    message = chat_model.bind(temperature=0).invoke("Who was the first man on the moon?")
+    assert "Neil Armstrong" in message.text
+    told = message.response_metadata
+    for key in ("model", "created_at", "done_reason", "done", "total_duration", "load_duration", "prompt_eval_count"):
+        assert told[key], key
+    for key in ("prompt_eval_duration", "eval_count", "eval_duration"):
+        assert told[key] > 0, key
+    assert told["model"] == "llama3.1:8b"
+    usage = message.usage_metadata
+    assert usage["input_tokens"] == told["prompt_eval_count"] == 19
+    assert usage["output_tokens"] == told["eval_count"] > 3
+    assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
+
+
 def test_the_llamacpp_cell(capfd: pytest.CaptureFixture[str]):
     llm = LlamaCpp(
         model_path=model_path,
@@ -54,6 +93,19 @@ def test_the_llamacpp_cell(capfd: pytest.CaptureFixture[str]):
     llm.bind(temperature=0).invoke("The first man on the moon was ... Let's think step by step")
     assert "prefix reused" in capfd.readouterr().err
     llm.close()
+
+
+def test_the_llamafile_cell(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("LLAMAFILE_BASE_URL", raising=False)
+    with chat_server_at(8080) as is_there:
+        if not is_there:  # Something else has the port that the guide speaks of.
+            monkeypatch.setenv("LLAMAFILE_BASE_URL", chat_server().url)
+        llm = Llamafile()
+        answer = llm.invoke("The first man on the moon was ... Let's think step by step.")
+        assert isinstance(answer, str)
+        assert answer
+        assert "Neil Armstrong" in llm.invoke("The first man on the moon was ...", temperature=0)
+        llm.close()
 
 
 @pytest.mark.parametrize("kind", [LlamaCpp, ChatLlamaCpp])

@@ -15,11 +15,8 @@ from contextlib import closing
 
 import pytest
 
-from langchain_localmodels import LlamaCppEmbeddings
+from langchain_localmodels import ChatLlamafile, LlamaCppEmbeddings, Llamafile, LlamafileEmbeddings
 from langchain_localmodels.demo import embedding_model_path, model_path
-from langchain_localmodels.engines.llamafile.chat_models import ChatLlamafile
-from langchain_localmodels.engines.llamafile.embeddings import LlamafileEmbeddings
-from langchain_localmodels.engines.llamafile.llms import Llamafile
 from langchain_localmodels.errors import (
     EngineClosedError,
     EngineNotInstalledError,
@@ -30,6 +27,7 @@ from langchain_localmodels.errors import (
     UnsupportedContentError,
     UnsupportedFeatureError,
 )
+from tests.doubles.llamafile_answers import COMMUNITYS
 from tests.llama_server import ARGUMENTS, chat_server, embedding_server, program
 
 QUESTION = "Who was the first man on the moon?"
@@ -93,6 +91,12 @@ def test_the_servers_own_words_reach_it(chat, llm):
     assert "input_token_details" not in cold
     with pytest.raises(InvalidRequestError, match="'n_keep'"):
         chat.invoke(QUESTION, extra_body={"n_keep": -5})
+
+
+def test_what_langchain_communitys_users_have_set_works_on_a_server_of_today(chat, llm):
+    for model in (chat, llm):
+        fields = {**COMMUNITYS, "base_url": model.base_url, "temperature": 0, "n_predict": 3}
+        assert type(model)(**fields).invoke(QUESTION)
 
 
 def test_log_probabilities_are_those_of_the_tokens(chat, llm):
@@ -222,6 +226,7 @@ def test_a_server_lives_as_long_as_its_block():
         pid = chat._process.pid
         assert chat.invoke(QUESTION).text
         assert is_there(pid)
+        assert os.getpgid(pid) != os.getpgrp()  # Ctrl-C in a terminal is for this program alone.
     assert not is_there(pid)
     with pytest.raises(EngineUnreachableError):
         chat.invoke(QUESTION, max_retries=0)
@@ -250,7 +255,7 @@ def test_pickles_ask_the_same_server_and_do_not_end_it():
 def test_a_server_ends_with_the_program():
     code = (
         "import sys\n"
-        "from langchain_localmodels.engines.llamafile.chat_models import ChatLlamafile\n"
+        "from langchain_localmodels import ChatLlamafile\n"
         "chat = ChatLlamafile.serve(sys.argv[1], server=sys.argv[2], arguments=sys.argv[3:], progress=True)\n"
         "print(chat._process.pid)\n"
     )
@@ -296,6 +301,9 @@ def test_what_cannot_be_served_is_told_at_once(tmp_path, monkeypatch):
         ChatLlamafile.serve(plain)
     with pytest.raises(InvalidRequestError, match="base_url"):
         ChatLlamafile.serve(model_path, base_url="x")
+    for elsewhere in (["--port", "9000"], ["-c", "512", "--host=0.0.0.0"]):
+        with pytest.raises(InvalidRequestError, match=r"--(host|port) cannot be chosen"):
+            ChatLlamafile.serve(model_path, arguments=elsewhere)
 
 
 @pytest.mark.parametrize(("version", "browser"), [("v0.9.3", "--nobrowser"), ("v0.10.5", "")])

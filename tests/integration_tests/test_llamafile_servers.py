@@ -1,4 +1,4 @@
-"""Servers of other ages and makers, scripted answer by answer over a real socket, and what goes wrong with them."""
+"""Servers of other ages and makers, scripted answer by answer over a real socket."""
 
 from __future__ import annotations
 
@@ -6,18 +6,9 @@ import asyncio
 
 import pytest
 
-from langchain_localmodels.engines.llamafile.chat_models import ChatLlamafile
-from langchain_localmodels.engines.llamafile.embeddings import LlamafileEmbeddings
-from langchain_localmodels.engines.llamafile.llms import Llamafile
-from langchain_localmodels.errors import (
-    AuthenticationError,
-    EngineError,
-    EngineUnreachableError,
-    InvalidRequestError,
-    LocalModelError,
-    PromptTooLongError,
-    UnsupportedFeatureError,
-)
+from langchain_localmodels import ChatLlamafile, Llamafile, LlamafileEmbeddings
+from langchain_localmodels.errors import InvalidRequestError, UnsupportedContentError, UnsupportedFeatureError
+from tests.doubles.llamafile_answers import CHAT, MODELS, NEW_PROPS, OLD_PROPS, old_llamafile
 from tests.doubles.scripted_http import Scripted, delta, sse
 
 TOOL = {
@@ -25,37 +16,7 @@ TOOL = {
     "function": {"name": "look", "description": "Look.", "parameters": {"type": "object", "properties": {}}},
 }
 
-
-MODELS = (200, {"object": "list", "data": [{"id": "m"}]})
-CHAT = "/v1/chat/completions"
-OLD_PROPS = (200, {"default_generation_settings": {"n_ctx": 512}, "total_slots": 1})
-NEW_PROPS = (
-    200,
-    {
-        "default_generation_settings": {"n_ctx": 512},
-        "build_info": "b6000-abc",
-        "chat_template": "x",
-        "chat_template_caps": {},
-    },
-)
-
-
 # --- llamafile 0.9.3 and before ---------------------------------------------------------------------------------------
-
-
-def old_llamafile(**more):
-    return Scripted(
-        {
-            "/props": OLD_PROPS,
-            "/v1/models": MODELS,
-            # No end mark, no counts.
-            CHAT: (
-                200,
-                sse(delta("Hel"), delta("lo"), {"choices": [{"delta": {}, "finish_reason": "stop"}]}, done=False),
-            ),
-            **more,
-        }
-    )
 
 
 def test_a_chat_without_end_mark_and_counts():
@@ -91,6 +52,31 @@ def test_tools_are_refused_where_they_would_be_ignored():
         with pytest.raises(UnsupportedFeatureError, match="too old for tools"):
             ChatLlamafile(base_url=server.url).bind_tools([TOOL]).invoke("x")
         assert server.bodies(CHAT) == []
+
+
+IMAGE = {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}
+
+
+@pytest.mark.parametrize("kind", [{"/props": OLD_PROPS}, {"/flagz": (200, {})}])
+def test_images_are_refused_by_both_old_servers(kind):
+    with Scripted({"/v1/models": MODELS, **kind}) as server:
+        with pytest.raises(UnsupportedContentError, match="images"):
+            ChatLlamafile(base_url=server.url).invoke([("human", [{"type": "text", "text": "x"}, IMAGE])])
+        assert server.bodies(CHAT) == []
+
+
+def test_log_probabilities_of_chats_are_refused_by_old_servers():
+    with old_llamafile() as server:
+        with pytest.raises(UnsupportedFeatureError, match="log probabilities"):
+            ChatLlamafile(base_url=server.url).invoke("x", logprobs=True)
+        assert server.bodies(CHAT) == []
+
+
+def test_old_servers_count_texts_and_leave_conversations_to_an_estimate():
+    with old_llamafile(**{"/tokenize": (200, {"tokens": [1, 2, 3]})}) as server:
+        chat = ChatLlamafile(base_url=server.url)
+        assert chat.get_num_tokens("a b c") == 3
+        assert chat.get_num_tokens_from_messages([("human", "a b c")]) == 3 + 4  # Four around a message.
 
 
 def test_calls_are_forced_on_old_servers_by_a_grammar():
@@ -143,6 +129,10 @@ def test_llamafiler_is_given_what_it_takes():
         assert server.bodies(CHAT)[0]["model"] == "m"
         assert LlamafileEmbeddings(base_url=server.url).embed_documents(["a", "b"]) == [[0.6, 0.8]] * 2
         assert [body["input"] for body in server.bodies("/v1/embeddings")] == ["a", "b"]
+        with pytest.raises(UnsupportedFeatureError, match="log probabilities"):
+            ChatLlamafile(base_url=server.url).invoke("x", logprobs=True)
+        with pytest.raises(UnsupportedFeatureError, match="too old for tools"):
+            ChatLlamafile(base_url=server.url).bind_tools([TOOL]).invoke("x")
 
 
 # --- other servers ----------------------------------------------------------------------------------------------------
@@ -167,6 +157,24 @@ def test_a_server_of_openais_protocol_alone():
             chat.invoke("x", grammar='root ::= "a"')
         # Counts are estimates there.
         assert chat.get_num_tokens("12345678") == 2
+
+
+def test_llama_cpp_pythons_server_takes_grammars_and_no_schemas():
+    models = (200, {"object": "list", "data": [{"id": "m", "object": "model", "owned_by": "me", "permissions": []}]})
+    answer = (200, sse(delta('{"a": 1}'), delta(finish="stop")))
+    text = (200, sse({"choices": [{"text": "{}", "finish_reason": "stop"}]}))
+    script = {"/v1/models": models, CHAT: answer, "/v1/completions": text}
+    refusal = (500, {"error": {"message": "Llama model must be created with embedding=True to call this method"}})
+    with Scripted({**script, "/v1/embeddings": refusal}) as server:
+        schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+        assert ChatLlamafile(base_url=server.url, format=schema).invoke("x").text == '{"a": 1}'
+        Llamafile(base_url=server.url, format=schema).invoke("x")
+        for body in (*server.bodies(CHAT), *server.bodies("/v1/completions")):
+            assert "root ::=" in body["grammar"]
+            assert "response_format" not in body
+        with pytest.raises(UnsupportedFeatureError, match="embedding=True") as caught:
+            LlamafileEmbeddings(base_url=server.url, max_retries=0).embed_query("x")
+        assert "--embedding" in caught.value.hint
 
 
 def test_completions_where_there_is_no_native_route():
@@ -202,6 +210,22 @@ def test_tool_calls_of_builds_that_do_not_stream_them():
         assert [call["name"] for call in message.tool_calls] == ["look"]
         assert message.tool_calls[0]["id"]
         assert server.bodies(CHAT)[0]["stream"] is False
+        # It would also write for ever: until August 2025 the beginning was forgotten where the window was full.
+        assert server.bodies(CHAT)[0]["max_tokens"] == props[1]["default_generation_settings"]["n_ctx"]
+
+
+@pytest.mark.parametrize("vision", [True, None])
+def test_images_go_to_models_that_read_them_and_to_servers_that_do_not_say(vision):
+    props = {"/props": (200, {**NEW_PROPS[1], "modalities": {"vision": True}})} if vision else {}
+    answer = (200, sse(delta("a moon"), delta(finish="stop")))
+    with Scripted({"/v1/models": MODELS, CHAT: answer, **props}) as server:
+        question = [("human", [{"type": "text", "text": "What is it?"}, IMAGE])]
+        assert ChatLlamafile(base_url=server.url).invoke(question).text == "a moon"
+        (body,) = server.bodies(CHAT)
+    assert body["messages"][0]["content"] == [
+        {"type": "text", "text": "What is it?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+    ]
 
 
 # --- tools and a form at once -----------------------------------------------------------------------------------------
@@ -242,180 +266,3 @@ def test_a_call_that_was_cut_off_beside_a_form():
         assert message.tool_calls == []
         assert len(message.invalid_tool_calls) == 1
         assert message.response_metadata["finish_reason"] == "length"
-
-
-# --- what goes wrong --------------------------------------------------------------------------------------------------
-
-FAULTS = {
-    "an error in an event": (
-        sse(delta("a"), {"error": {"code": 500, "message": "Compute error.", "type": "server_error"}}, done=False),
-        EngineError,
-        "Compute error",
-    ),
-    "an error line of 2025": (
-        sse(delta("a"), done=False) + 'error: {"code":500,"message":"Compute error."}\n\ndata: [DONE]\n\n',
-        EngineError,
-        "Compute error",
-    ),
-    "an error in words": (sse({"error": "no luck"}), EngineError, "no luck"),
-    "the pool is full": (
-        sse(delta("a"), {"error": {"message": "the request exceeds the available context size. try"}}, done=False),
-        PromptTooLongError,
-        "context size",
-    ),
-    "an end too early": (sse(delta("a"), done=False), EngineUnreachableError, "broke off"),
-    "an end mark too early": (sse(delta("a")), EngineUnreachableError, "broke off"),
-    "no JSON": ("data: {nonsense}\n\n", EngineError, "nonsense"),
-}
-
-
-@pytest.mark.parametrize("name", FAULTS)
-def test_faults_in_the_middle_of_an_answer(name):
-    body, kind, match = FAULTS[name]
-    with Scripted({"/props": NEW_PROPS, "/v1/models": MODELS, CHAT: (200, body)}) as server:
-        chat = ChatLlamafile(base_url=server.url, max_retries=0)
-        with pytest.raises(kind, match=match) as caught:
-            chat.invoke("x")
-        assert caught.value.hint or name in ("no JSON",)
-        with pytest.raises(kind, match=match):
-            asyncio.run(chat.ainvoke("x"))
-
-
-def test_a_server_that_loads_its_model_is_waited_for():
-    loading = (503, {"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}})
-    props = iter([loading, loading, loading, NEW_PROPS])
-    answer = (200, sse(delta("Hi"), delta(finish="stop")))
-    with Scripted({"/props": lambda body: next(props), "/v1/models": MODELS, CHAT: answer}) as server:
-        assert ChatLlamafile(base_url=server.url, max_retries=1).invoke("x").text == "Hi"
-        assert [path for path, *_ in server.requests].count("/props") == 4
-
-
-def test_a_busy_server_has_not_said_what_it_is():
-    script = {"/props": (503, "overloaded"), "/v1/models": MODELS, CHAT: (200, sse(delta("a"), delta(finish="stop")))}
-    with Scripted(script) as server:
-        chat = ChatLlamafile(base_url=server.url, max_retries=0)
-        with pytest.raises(EngineError, match="overloaded"):
-            chat.invoke("x")
-        server.answers["/props"] = NEW_PROPS
-        assert chat.invoke("x").text == "a"
-        assert chat.engine.capabilities().context_window == 512
-
-
-def test_a_server_that_answers_every_path_with_an_error_in_words():
-    unknown = (200, {"error": "Unexpected endpoint or method. (GET /props)"})
-    script = {
-        "/props": unknown,
-        "/flagz": unknown,
-        "/v1/models": MODELS,
-        CHAT: (200, sse(delta("a"), delta(finish="stop"))),
-    }
-    with Scripted(script) as server:
-        ChatLlamafile(base_url=server.url, format={"type": "object"}).invoke("x")
-        # OpenAI's form, with a name.
-        assert server.bodies(CHAT)[0]["response_format"]["json_schema"]["schema"] == {"type": "object"}
-
-
-def test_a_server_that_was_gone_is_looked_at_again():
-    with old_llamafile() as server:
-        chat = ChatLlamafile(base_url=server.url, max_retries=0)
-        chat.invoke("x")
-        server.answers[CHAT] = (200, sse(delta("a"), done=False))
-        with pytest.raises(EngineUnreachableError):
-            chat.invoke("x")
-        del server.answers["/props"]
-        server.answers[CHAT] = (200, sse(delta("new"), delta(finish="stop")))
-        assert chat.invoke("x", max_tokens=3).text == "new"
-        assert "cache_prompt" not in server.bodies(CHAT)[-1]
-        assert chat.engine.capabilities().tokenizer is False
-
-
-def test_a_wrong_key_is_told_before_anything_is_sent():
-    refusal = (401, {"error": {"message": "Invalid API Key", "type": "authentication_error", "code": 401}})
-    with Scripted({"/props": refusal, "/v1/models": refusal}) as server:
-        with pytest.raises(AuthenticationError) as caught:
-            ChatLlamafile(base_url=server.url, api_key="secret-words").invoke("x")
-        assert "secret-words" not in str(caught.value)
-        assert server.requests[0][2]["Authorization"] == "Bearer secret-words"
-        assert server.bodies(CHAT) == []
-
-
-def test_the_key_and_the_address_of_the_environment(monkeypatch):
-    with old_llamafile() as server:
-        monkeypatch.setenv("LLAMAFILE_API_KEY", "from outside")
-        monkeypatch.setenv("LLAMAFILE_BASE_URL", server.url)
-        ChatLlamafile().invoke("x")
-        ChatLlamafile(api_key="given").invoke("x")
-        ChatLlamafile(client_kwargs={"headers": {"authorization": "Basic x"}}).invoke("x")
-        sent = [
-            {k.lower(): v for k, v in headers.items()}["authorization"]
-            for path, _, headers in server.requests
-            if path == CHAT
-        ]
-        assert sent == ["Bearer from outside", "Bearer given", "Basic x"]
-
-
-@pytest.mark.parametrize(
-    ("status", "text", "kind"),
-    [
-        (400, "Failed to initialize samplers: failed to parse grammar", InvalidRequestError),
-        (
-            400,
-            "request (9 tokens) exceeds the available context size (8 tokens), try increasing it",
-            PromptTooLongError,
-        ),
-        (500, "tools param requires --jinja flag", UnsupportedFeatureError),
-        (501, "This server does not support chat. Start it with `--chat`", UnsupportedFeatureError),
-        (400, "model 'x' not found", LocalModelError),
-    ],
-)
-def test_refusals_are_told_with_hints(status, text, kind):
-    body = {"error": {"message": text, "code": status, "type": "server_error"}}
-    with Scripted({"/props": NEW_PROPS, "/v1/models": MODELS, CHAT: (status, body)}) as server:
-        with pytest.raises(kind) as caught:
-            ChatLlamafile(base_url=server.url, max_retries=0).invoke("x")
-        assert text in str(caught.value)
-        assert caught.value.hint
-        if kind is PromptTooLongError:
-            assert (caught.value.prompt_tokens, caught.value.context_window) == (9, 8)
-
-
-# --- vectors ----------------------------------------------------------------------------------------------------------
-
-
-def embedded(shape, route="/v1/embeddings"):
-    with Scripted({"/props": NEW_PROPS, "/v1/models": MODELS, route: shape}) as server:
-        return LlamafileEmbeddings(base_url=server.url, normalize=False, max_retries=0).embed_documents(["a", "b"])
-
-
-@pytest.mark.parametrize(
-    "shape",
-    [
-        {"data": [{"index": 1, "embedding": [0.0, 0.0]}, {"index": 0, "embedding": [1.0, 2.0]}]},
-        {"data": [{"index": 0, "embedding": "AACAPwAAAEA="}, {"index": 1, "embedding": "AAAAAAAAAAA="}]},
-        [{"index": 0, "embedding": [[1.0, 2.0]]}, {"index": 1, "embedding": [[0.0, 0.0]]}],
-        {"embeddings": [[1.0, 2.0], [0.0, 0.0]]},
-    ],
-)
-def test_vectors_in_all_shapes(shape):
-    assert embedded((200, shape)) == [[1.0, 2.0], [0.0, 0.0]]
-
-
-def test_vectors_one_by_one_of_the_oldest_servers():
-    values = {"a": [1.0, 2.0], "b": [0.0, 0.0]}
-    found = embedded(lambda body: (200, {"embedding": values[body["content"]]}), "/embedding")
-    assert found == [[1.0, 2.0], [0.0, 0.0]]
-
-
-@pytest.mark.parametrize(
-    ("shape", "kind"),
-    [
-        ({"data": [{"index": 0, "embedding": [1.0]}]}, EngineError),
-        ({"data": [{"index": 0, "embedding": [1.0]}, {"index": 0, "embedding": [1.0]}]}, EngineError),
-        ([{"index": 0, "embedding": [[1.0], [2.0]]}, {"index": 1, "embedding": [[1.0]]}], UnsupportedFeatureError),
-        ({"data": [{"index": 0, "embedding": ["x"]}, {"index": 1, "embedding": [1.0]}]}, EngineError),
-        ({"hello": 1}, EngineError),
-    ],
-)
-def test_what_are_no_vectors(shape, kind):
-    with pytest.raises(kind):
-        embedded((200, shape))

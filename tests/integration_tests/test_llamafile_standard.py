@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests, EmbeddingsIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests, EmbeddingsUnitTests
 
-from langchain_localmodels.engines.llamafile.chat_models import ChatLlamafile
-from langchain_localmodels.engines.llamafile.embeddings import LlamafileEmbeddings
-from tests.llama_server import chat_server, embedding_server, in_the_table
-
-
-@pytest.fixture(autouse=True)
-def _in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    in_the_table(monkeypatch)
+from langchain_localmodels import ChatLlamafile, LlamafileEmbeddings
+from tests.llama_server import chat_server, embedding_server
 
 
 class TestChatLlamafileUnit(ChatModelUnitTests):

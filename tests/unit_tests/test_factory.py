@@ -15,9 +15,11 @@ from pydantic import ValidationError
 import langchain_localmodels
 from langchain_localmodels import (
     ChatLlamaCpp,
+    ChatLlamafile,
     ChatOllama,
     LlamaCpp,
     LlamaCppEmbeddings,
+    LlamafileEmbeddings,
     OllamaLLM,
     init_local_chat_model,
     init_local_embeddings,
@@ -78,6 +80,20 @@ def test_what_follows_the_engine_is_the_model_as_it_is(model):
     ):
         assert type(chat) is ChatOllama
         assert chat.model == model
+
+
+@pytest.mark.parametrize("given", ["llamafile", "llamafile:", "Llamafile", "llama-server", "llama_server:"])
+def test_a_server_with_one_model_needs_no_name(given):
+    chat = init_local_chat_model(given, base_url="gpuserver")
+    assert chat == ChatLlamafile(base_url="gpuserver")
+    assert chat.model is None
+    assert init_local_embeddings("", engine=given) == init_local_embeddings(engine=given) == LlamafileEmbeddings()
+    assert init_local_chat_model("llamafile:demo").model == "demo"
+
+
+def test_an_address_is_no_name_of_a_model():
+    with pytest.raises(ValidationError, match="`base_url`"):
+        init_local_chat_model("llamafile:http://localhost:8080")
 
 
 def test_fields_go_to_the_constructor_which_checks_them():
@@ -173,10 +189,12 @@ def test_a_models_name_is_not_taken_for_an_engine(model):
 def test_a_name_alone_is_an_error_that_lists_the_engines(folder, model):
     with pytest.raises(InvalidRequestError, match="does not say which engine") as caught:
         init_local_llm(model)
-    assert "'llamacpp', 'ollama'" in str(caught.value)
+    assert "'llamacpp', 'ollama', 'llamafile'" in str(caught.value)
 
 
-@pytest.mark.parametrize("given", [{}, {"model": ""}, {"model": "ollama:"}, {"model": "", "engine": "ollama"}])
+@pytest.mark.parametrize(
+    "given", [{}, {"model": ""}, {"model": "ollama:"}, {"model": "llama.cpp"}, {"model": "", "engine": "ollama"}]
+)
 def test_no_model_is_an_error(given):
     with pytest.raises(InvalidRequestError, match="No model is named|names no model"):
         init_local_chat_model(**given)

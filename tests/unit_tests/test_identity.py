@@ -21,9 +21,12 @@ from pydantic import BaseModel, ValidationError
 
 from langchain_localmodels import (
     ChatLlamaCpp,
+    ChatLlamafile,
     ChatOllama,
     LlamaCpp,
     LlamaCppEmbeddings,
+    Llamafile,
+    LlamafileEmbeddings,
     OllamaEmbeddings,
     OllamaLLM,
 )
@@ -42,10 +45,13 @@ MODELS = {
     ChatOllama: {"model": "llama3.1:8b"},
     OllamaLLM: {"model": "llama3.1:8b"},
     OllamaEmbeddings: {"model": "nomic-embed-text"},
+    ChatLlamafile: {"model": "m"},
+    Llamafile: {"model": "m"},
+    LlamafileEmbeddings: {"model": "m"},
 }
-EMBEDDERS = (LlamaCppEmbeddings, OllamaEmbeddings)
+EMBEDDERS = (LlamaCppEmbeddings, OllamaEmbeddings, LlamafileEmbeddings)
 WRITERS = [cls for cls in MODELS if cls not in EMBEDDERS]
-ON_OLLAMA = [ChatOllama, OllamaLLM]
+ON_SERVERS = [ChatOllama, OllamaLLM, ChatLlamafile, Llamafile]
 HUSH = "hush-hush"
 SCHEMA = {"type": "object", "properties": {"lc": {"type": "integer"}, "a": {"enum": ["x", "y"]}}}
 
@@ -117,6 +123,9 @@ def test_a_dump_has_all_that_was_set(cls, fields):
         (LlamaCppEmbeddings, {"normalize": False, "truncate": True, "query_prefix": "", "pooling_type": "cls"}),
         (ChatOllama, {"options": {"x": [1]}, "keep_alive": 0, "reasoning": False, "num_gpu": 0, "base_url": "h:9"}),
         (OllamaLLM, {"client_kwargs": {"timeout": 5, "verify": False, "http2": True}}),
+        (ChatLlamafile, {"base_url": "h:9", "id_slot": 0, "cache_prompt": False, "extra_body": {"a": [1]}}),
+        (Llamafile, {"n_keep": -1, "tfs_z": 0.5, "penalize_nl": False, "reasoning": "low", "timeout": None}),
+        (LlamafileEmbeddings, {"batch_size": 3, "normalize": False, "truncate": True, "query_prefix": ""}),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -191,7 +200,7 @@ SECRETS = [
 
 
 @pytest.mark.parametrize("fields", SECRETS, ids=str)
-@pytest.mark.parametrize("cls", ON_OLLAMA)
+@pytest.mark.parametrize("cls", ON_SERVERS)
 def test_secrets_are_not_told(cls, fields):
     made = make(cls, **fields)
     assert HUSH not in all_shown(made)
@@ -204,22 +213,23 @@ def test_keys_that_an_engine_does_not_need_are_not_told_either(cls):
     assert HUSH not in all_shown(make(cls, api_key=HUSH))
 
 
-@pytest.mark.parametrize("cls", ON_OLLAMA)
+@pytest.mark.parametrize("cls", ON_SERVERS)
 def test_secrets_are_not_in_messages_about_other_arguments(cls):
-    for wrong in ({}, {"model": "m", "temperature": -1}, {"model": "m", "temp": 1, "temperature": 2}):
+    for wrong in ({"model": 3}, {"model": "m", "temperature": -1}, {"model": "m", "temp": 1, "temperature": 2}):
         with pytest.raises(ValidationError) as caught:
             cls(api_key=HUSH, client_kwargs={"headers": {"x": HUSH}}, **wrong)
         assert HUSH not in str(caught.value)
 
 
-def test_an_api_key_is_named_in_a_dump_and_asked_for(monkeypatch):
-    made = make(ChatOllama, api_key=HUSH)
+@pytest.mark.parametrize(("cls", "name"), [(ChatOllama, "OLLAMA_API_KEY"), (Llamafile, "LLAMAFILE_API_KEY")])
+def test_an_api_key_is_named_in_a_dump_and_asked_for(monkeypatch, cls, name):
+    made = make(cls, api_key=HUSH)
     dumped = dumpd(made)
-    assert dumped["kwargs"]["api_key"] == {"lc": 1, "type": "secret", "id": ["OLLAMA_API_KEY"]}
-    assert revive(dumped, ChatOllama, secrets_map={"OLLAMA_API_KEY": HUSH}) == made
-    assert revive(dumped, ChatOllama).api_key is None
-    monkeypatch.setenv("OLLAMA_API_KEY", HUSH)
-    assert revive(dumped, ChatOllama, secrets_from_env=True) == made
+    assert dumped["kwargs"]["api_key"] == {"lc": 1, "type": "secret", "id": [name]}
+    assert revive(dumped, cls, secrets_map={name: HUSH}) == made
+    assert revive(dumped, cls).api_key is None
+    monkeypatch.setenv(name, HUSH)
+    assert revive(dumped, cls, secrets_from_env=True) == made
 
 
 @pytest.mark.parametrize(
@@ -239,11 +249,14 @@ def test_secrets_of_embeddings_are_not_told(fields):
 
 
 @pytest.mark.parametrize("fields", SECRETS[1:], ids=str)
-def test_an_object_that_would_lose_a_secret_says_that_it_cannot_be_dumped(fields):
-    dumped = dumpd(make(ChatOllama, **fields))
+@pytest.mark.parametrize("cls", [ChatOllama, ChatLlamafile, LlamafileEmbeddings])
+def test_an_object_that_would_lose_a_secret_says_that_it_cannot_be_dumped(cls, fields):
+    made = make(cls, **fields)
+    assert HUSH not in all_shown(made)
+    dumped = dumpd(made)
     assert dumped["type"] == "not_implemented"
     with pytest.raises(NotImplementedError):
-        revive(dumped, ChatOllama)
+        revive(dumped, cls)
 
 
 @pytest.mark.parametrize("cls", [ChatScripted, ScriptedLLM])

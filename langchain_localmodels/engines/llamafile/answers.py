@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from langchain_localmodels.dialects.inline_thoughts import InlineThoughts
 from langchain_localmodels.engines.base import (
     Delta,
     FinishDelta,
@@ -38,6 +39,7 @@ class AnswerReader:
         top_logprobs: How many alternatives were asked for.
         streamed: Whether the answer comes as events, or as one JSON object.
         most_calls: How many tool calls are given; `None` for all.
+        raw: Whether text is given as it comes, with marks of reasoning that the server has left in it.
 
     Attributes:
         done: Whether the answer has ended; what follows is not read.
@@ -51,8 +53,10 @@ class AnswerReader:
         top_logprobs: int | None = None,
         streamed: bool = True,
         most_calls: int | None = None,
+        raw: bool = False,
     ) -> None:
         self.done = False
+        self._thoughts = InlineThoughts(over=raw)
         self._model = model
         self._prompt_size = prompt_size
         self._top = top_logprobs
@@ -113,18 +117,21 @@ class AnswerReader:
             raise EngineError(f"The answer is no JSON object: {excerpt(bytes(self._whole[:1000]))}")
         return [value]
 
-    def _read(self, event: Mapping[str, Any]) -> Iterator[Delta]:
+    def _read(self, event: Mapping[str, Any]) -> list[Delta]:
+        # A list: this is run for each token, and a generator costs more.
         if event.get("error") or event.get("object") == "error":
             raise self._error(event.get("error") or event)
         self._note(event)
         if self._first_at is None:
             self._first_at = time.monotonic()
+        deltas: list[Delta] = []
         if "choices" in event:
             for choice in event["choices"] or ():
                 # Others have an index of their own where several answers were asked for, which is never done here.
-                yield from self._pieces_of(choice)
+                self._add_pieces_of(choice, deltas)
         elif "content" in event:
-            yield from self._native(event)
+            self._add_native(event, deltas)
+        return deltas
 
     def _error(self, error: object) -> Exception:
         message = error.get("message") if isinstance(error, dict) else error
@@ -132,37 +139,44 @@ class AnswerReader:
         return explain(None, text) or EngineError(text)
 
     def _note(self, event: Mapping[str, Any]) -> None:
-        for name in ("usage", "timings"):
-            if isinstance(event.get(name), dict):
-                setattr(self, f"_{name}", event[name])
-        if isinstance(event.get("model"), str) and event["model"]:
-            self._model = event["model"]
+        usage, timings, model = event.get("usage"), event.get("timings"), event.get("model")
+        if isinstance(usage, dict):
+            self._usage = usage
+        if isinstance(timings, dict):
+            self._timings = timings
+        if isinstance(model, str) and model:
+            self._model = model
 
-    def _pieces_of(self, choice: Mapping[str, Any]) -> Iterator[Delta]:
+    def _add_pieces_of(self, choice: Mapping[str, Any], deltas: list[Delta]) -> None:
         message = choice.get("delta") or choice.get("message") or {"content": choice.get("text")}
         # vLLM renamed its field; DeepSeek's name is what all others have.
         thinking = message.get("reasoning_content") or message.get("reasoning")
         content = message.get("content")
-        if isinstance(thinking, str) and thinking:
+        if thinking and isinstance(thinking, str):
             self._pieces += 1
-            yield ReasoningDelta(thinking)
-        logprobs = read_logprobs(choice.get("logprobs"), self._top)
+            deltas += self._thoughts.rest()
+            deltas.append(ReasoningDelta(thinking))
+        logprobs = () if self._top is None else read_logprobs(choice.get("logprobs"), self._top)
         if content or logprobs:
             self._pieces += 1
-            yield TextDelta(content or "", logprobs)
+            if self._thoughts.over:
+                deltas.append(TextDelta(content or "", logprobs))
+            else:
+                deltas += self._thoughts.read(content or "", logprobs)
         for piece in message.get("tool_calls") or ():
             self._pieces += 1
-            yield from self._calls.add(piece)
+            deltas += self._thoughts.rest()
+            deltas.extend(self._calls.add(piece))
         if choice.get("finish_reason"):
             self._reason = str(choice["finish_reason"])
 
-    def _native(self, event: Mapping[str, Any]) -> Iterator[Delta]:
-        logprobs = read_logprobs(event.get("completion_probabilities"), self._top)
+    def _add_native(self, event: Mapping[str, Any], deltas: list[Delta]) -> None:
+        logprobs = () if self._top is None else read_logprobs(event.get("completion_probabilities"), self._top)
         if event.get("stop") and self._pieces:
             logprobs = ()  # The last event of old servers tells those of all tokens again.
         if event["content"] or logprobs:
             self._pieces += 1
-            yield TextDelta(event["content"] or "", logprobs)
+            deltas.append(TextDelta(event["content"] or "", logprobs))
         if not event.get("stop"):
             return
         cut = event.get("stop_type") == "limit" or event.get("stopped_limit")
@@ -171,7 +185,7 @@ class AnswerReader:
         if isinstance(prompt, int) and isinstance(written, int):
             self._usage = {"prompt_tokens": prompt, "completion_tokens": written}
         # There is no end mark on this route: the event itself says that it is the last.
-        yield from self._end()
+        deltas.extend(self._end())
 
     def _end(self) -> Iterator[Delta]:
         if self._reason is None:
@@ -179,6 +193,7 @@ class AnswerReader:
                 f"The connection broke off before the answer of {self._model!r} was whole.",
                 hint="The server's log may tell why: it may have crashed, or run out of memory.",
             )
+        yield from self._thoughts.rest()
         yield from self._calls.finish()
         self.done = True
         reason: FinishReason = "stop"

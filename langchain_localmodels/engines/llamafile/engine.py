@@ -69,7 +69,7 @@ class Place:
         self.model = model
         self.limits = limits
         self.transport = HTTPTransport(
-            url, server="The server", headers=headers, client_options=client_options, hint=HINT
+            url, server="the server", headers=headers, client_options=client_options, hint=HINT
         )
         self.known: ServerFacts | None = None
 
@@ -127,6 +127,7 @@ class LlamafileEngine(Engine):
             constrain="schema",
             tokenizer=facts is None or facts.is_llama,
             images=facts is None or facts.images is not False,
+            audio=facts is None or facts.audio is not False,
             context_window=None if facts is None else facts.context_window,
         )
 
@@ -169,7 +170,7 @@ class LlamafileEngine(Engine):
     def _chat(self, request: ChatRequest) -> Flow:
         facts = yield from self._place.facts()
         model = _model(request.settings, facts)
-        both = facts.is_llama and union.is_needed(request)
+        both = facts.takes_grammars and union.is_needed(request)
         tools = request.tools
         if both:
             request = union.united(request)
@@ -180,6 +181,7 @@ class LlamafileEngine(Engine):
             top_logprobs=request.settings.top_logprobs,
             streamed=payload["stream"],
             most_calls=None if request.parallel_tool_calls else 1,
+            raw=payload.get("reasoning_format") == "none",
         )
         yield Streamed("/v1/chat/completions", payload, union.UnionReader(reader, tools) if both else reader)
 
@@ -188,7 +190,7 @@ class LlamafileEngine(Engine):
         model = _model(request.settings, facts)
         path, payload = completion_payload(request, facts, model)
         size = len(request.prompt.encode("utf-8", "surrogatepass"))
-        reader = AnswerReader(model, prompt_size=size, top_logprobs=request.settings.top_logprobs)
+        reader = AnswerReader(model, prompt_size=size, top_logprobs=request.settings.top_logprobs, raw=True)
         yield Streamed(path, payload, reader)
 
     def _tokens(self, text: str, *, special: bool = False) -> Generator[Ask, Any, list[int]]:

@@ -75,6 +75,10 @@ _MEANINGS: tuple[tuple[re.Pattern[str], Callable[[str], LocalModelError]], ...] 
         lambda text: UnsupportedContentError(f"The server says: {text}", hint="Give a whole PNG or JPEG."),
     ),
     (
+        re.compile(r"embedding=True", re.I),
+        lambda text: UnsupportedFeatureError(f"The server says: {text}", hint="Start it with `--embedding true`."),
+    ),
+    (
         re.compile(r"requires? --jinja", re.I),
         lambda text: UnsupportedFeatureError(
             f"The server says: {text}", hint="Start it with `--jinja`, or use a newer one."
@@ -87,7 +91,7 @@ _MEANINGS: tuple[tuple[re.Pattern[str], Callable[[str], LocalModelError]], ...] 
         ),
     ),
     (
-        re.compile(r"does not match the expected", re.I),
+        re.compile(r"does not match the expected|failed to parse (input|the (model|tool))", re.I),
         lambda text: EngineError(
             f"The server could not read what the model wrote: {text}",
             hint="It may have been cut off inside of a tool call: give a larger `max_tokens`.",

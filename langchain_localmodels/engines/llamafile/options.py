@@ -87,8 +87,9 @@ class LlamafileOptions(LlamafileServerOptions, _AnswerOptions):
     _profile_is_told: ClassVar[bool] = True
 
     def _profile(self) -> dict[str, Any] | None:
-        # Not `engine`, which would make one: at construction there is none, and nothing is known.
-        facts = getattr(getattr(getattr(self, "_handle", None), "_engine", None), "facts", None)
+        # Asked at construction too, when not even the handle is there, and nothing is known.
+        handle = getattr(self, "_handle", None)
+        facts = None if handle is None else getattr(handle.peek(), "facts", None)
         found: dict[str, Any] | None = None if facts is None else facts.profile()
         return found
 

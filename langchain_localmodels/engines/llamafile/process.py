@@ -23,6 +23,7 @@ from langchain_localmodels.errors import (
     EngineNotInstalledError,
     EngineTimeoutError,
     EngineUnreachableError,
+    InvalidRequestError,
     ModelFileNotFoundError,
 )
 
@@ -30,6 +31,8 @@ _MOST_LOG = 3000
 _PAUSE = 0.05
 _GRACE = 5.0
 _VERSION_TIMEOUT = 30.0
+_PLACE = frozenset({"--host", "--port", "--listen", "--api-prefix"})
+"""Arguments with which the server would be elsewhere than where it is waited for."""
 _GGUF_MARK = b"GGUF"
 
 
@@ -59,6 +62,11 @@ class ServerProcess:
         progress: bool | None = None,
     ) -> ServerProcess:
         """Start a server and wait until it is ready; `LlamafileServerOptions.serve` tells the arguments."""
+        if taken := _PLACE.intersection(str(argument).partition("=")[0] for argument in arguments):
+            raise InvalidRequestError(
+                f"The server's {' and '.join(sorted(taken))} cannot be chosen.",
+                hint="It gets a free port that other machines cannot reach. Start it yourself, and give `base_url`.",
+            )
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]

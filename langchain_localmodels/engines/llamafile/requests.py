@@ -10,7 +10,9 @@ from typing import Any
 
 from langchain_localmodels.dialects.gbnf import check_grammar
 from langchain_localmodels.dialects.json_schema import schema_grammar
+from langchain_localmodels.dialects.media import audio_format
 from langchain_localmodels.engines.base import (
+    Audio,
     ChatRequest,
     CompletionRequest,
     Constraint,
@@ -18,7 +20,9 @@ from langchain_localmodels.engines.base import (
     Grammar,
     Image,
     JsonOutput,
+    Part,
     Sampling,
+    Text,
     ToolCall,
     Turn,
 )
@@ -40,22 +44,23 @@ def chat_payload(request: ChatRequest, facts: ServerFacts, model: str) -> dict[s
     payload = {"model": model, **conversation(request, facts)}
     streamed = True
     if "tools" in payload:
-        if settings.top_logprobs is not None:
-            if facts.kind == "llamafiler":
-                raise UnsupportedFeatureError("This server tells no log probabilities.", hint="Leave out `logprobs`.")
-            streamed = not facts.is_llama  # llama.cpp's server tells them with tools only in a whole answer.
-        streamed = streamed and facts.streams_calls
-        if facts.kind != "llamafiler" and not request.parallel_tool_calls:
+        # llama.cpp's server tells log probabilities with tools only in a whole answer.
+        streamed = facts.streams_calls and not (facts.is_llama and settings.top_logprobs is not None)
+        if not request.parallel_tool_calls:
             payload["parallel_tool_calls"] = False
     payload["stream"] = streamed
     if streamed:
         payload["stream_options"] = {"include_usage": True}
     if settings.top_logprobs is not None:
+        if facts.kind in ("old_llama", "llamafiler"):
+            raise UnsupportedFeatureError(
+                "This server is too old for log probabilities in a chat.", hint="Use llamafile 0.10 or newer."
+            )
         payload["logprobs"] = True
         # llama.cpp's server takes 0 for "none at all".
         payload["top_logprobs"] = max(1, settings.top_logprobs)
-    if settings.max_tokens is not None:
-        payload["max_tokens"] = settings.max_tokens
+    if (most := _most_tokens(settings, facts)) is not None:
+        payload["max_tokens"] = most
     payload.update(_thinking(settings, facts))
     payload.update(_constraint(settings.constraint, facts, with_tools="tools" in payload))
     return {**payload, **_settings(settings, facts)}
@@ -98,8 +103,8 @@ def completion_payload(request: CompletionRequest, facts: ServerFacts, model: st
     settings = request.settings
     payload: dict[str, Any] = {"model": model, "prompt": request.prompt, "stream": True}
     if facts.is_llama:
-        if settings.max_tokens is not None:
-            payload["n_predict"] = settings.max_tokens
+        if (most := _most_tokens(settings, facts)) is not None:
+            payload["n_predict"] = most
         if settings.top_logprobs is not None:
             payload["n_probs"] = max(1, settings.top_logprobs)
     else:
@@ -115,6 +120,11 @@ def completion_payload(request: CompletionRequest, facts: ServerFacts, model: st
 def extras_of(settings: GenerationSettings) -> LlamafileExtras:
     """The engine's own values of a request."""
     return settings.extras if isinstance(settings.extras, LlamafileExtras) else LlamafileExtras()
+
+
+def _most_tokens(settings: GenerationSettings, facts: ServerFacts) -> int | None:
+    # Such a server forgets the beginning where the window is full, and may write for ever.
+    return facts.context_window if settings.max_tokens is None and facts.shifts else settings.max_tokens
 
 
 # --- what is said about the answer ------------------------------------------------------------------------------------
@@ -157,7 +167,7 @@ def _constraint(
     if constraint is None:
         return {}
     if isinstance(constraint, Grammar):
-        if not facts.is_llama:
+        if not facts.takes_grammars:
             raise UnsupportedFeatureError(
                 "This server takes no grammar.", hint="Ask for JSON, or for a JSON Schema, with `format`."
             )
@@ -167,7 +177,7 @@ def _constraint(
             )
         check_grammar(constraint.gbnf)
         return {"grammar": constraint.gbnf}
-    if native or (facts.is_llama and not with_tools and not facts.thinks):
+    if native or (facts.takes_grammars and not with_tools and not facts.thinks):
         # Ours: it takes schemas that the server's own converter refuses, and servers of all ages take it.
         return {"grammar": ANY_JSON if constraint.schema is None else schema_grammar(constraint.schema).gbnf}
     return {"response_format": _response_format(constraint, facts)}
@@ -208,14 +218,30 @@ def _message(turn: Turn, facts: ServerFacts) -> dict[str, Any]:
 
 
 def _content(turn: Turn, facts: ServerFacts) -> str | list[dict[str, Any]]:
-    if not any(isinstance(part, Image) for part in turn.parts):
+    if all(isinstance(part, Text) for part in turn.parts):
         return turn.text  # As one text: old servers read nothing else.
-    if facts.images is False or facts.kind == "old_llama":
+    for kind, able, what in ((Image, facts.images, "reads no images"), (Audio, facts.audio, "hears no audio")):
+        if any(isinstance(part, kind) for part in turn.parts) and (able is False or facts.kind == "old_llama"):
+            raise UnsupportedContentError(
+                f"The model on this server {what}.",
+                hint="Use a model that does, and give its `--mmproj` file to the server.",
+            )
+    return [_part(part) for part in turn.parts]
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if isinstance(part, Image):
+        return _image(part)
+    return _audio(part) if isinstance(part, Audio) else {"type": "text", "text": part.text}
+
+
+def _audio(audio: Audio) -> dict[str, Any]:
+    if (form := audio_format(audio.data)) is None:
         raise UnsupportedContentError(
-            "The model on this server reads no images.",
-            hint="Use a model that does, and give its `--mmproj` file to the server.",
+            f"Servers read no audio of this kind ({audio.mime_type}).", hint="Give it as WAV or MP3."
         )
-    return [_image(part) if isinstance(part, Image) else {"type": "text", "text": part.text} for part in turn.parts]
+    data = base64.b64encode(audio.data).decode("ascii")
+    return {"type": "input_audio", "input_audio": {"data": data, "format": form}}
 
 
 def _image(image: Image) -> dict[str, Any]:

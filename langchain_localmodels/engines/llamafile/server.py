@@ -20,6 +20,8 @@ from langchain_localmodels.errors import (
 )
 
 _FIRST_TO_STREAM_CALLS = 5478
+_FIRST_TO_STOP = 6300
+"""Builds from here on stop where the window is full: since August 2025, https://github.com/ggml-org/llama.cpp/pull/15416."""
 _NOT_NOW = (429, 502, 503, 504)
 
 
@@ -53,9 +55,14 @@ class ServerFacts:
         model: What to send as the model's name.
         context_window: Tokens that prompt and answer share.
         images: Whether the model reads images; `None` where only asking would tell.
+        audio: Whether it hears audio; `None` where only asking would tell.
         streams_calls: Whether tool calls can be streamed.
         thinks: Whether the chat template has marks of reasoning, which a grammar would forbid.
+        shifts: Whether it forgets the beginning of an answer that fills the window, and goes on.
         fixed: Whether there is one model, whatever a request names.
+        grammars: Whether it takes grammars, though it is not llama.cpp's: llama-cpp-python's server, which takes no
+            schema in OpenAI's form.
+        template: The model's chat template, where the server tells it.
     """
 
     kind: Literal["llama", "old_llama", "llamafiler", "openai"]
@@ -63,14 +70,23 @@ class ServerFacts:
     model: str | None = None
     context_window: int | None = None
     images: bool | None = None
+    audio: bool | None = None
     streams_calls: bool = True
     thinks: bool = False
+    shifts: bool = False
     fixed: bool = False
+    grammars: bool = False
+    template: str = ""
 
     @property
     def is_llama(self) -> bool:
         """Whether it has llama.cpp's own endpoints, and takes grammars."""
         return self.kind in ("llama", "old_llama")
+
+    @property
+    def takes_grammars(self) -> bool:
+        """Whether answers can be held to a grammar."""
+        return self.is_llama or self.grammars
 
     def profile(self) -> dict[str, Any]:
         """What can be told of the model, by the names of LangChain's `ModelProfile`."""
@@ -83,12 +99,13 @@ class ServerFacts:
             "text_inputs": True,
             "text_outputs": True,
             "image_inputs": self.images is not False,
+            "audio_inputs": self.audio is True,
             "attachment": self.images is not False,
             "tool_calling": calls,
             "tool_call_streaming": calls and self.streams_calls,
             "tool_choice": True,  # By a schema.
-            # Agents take this for answers in a form beside calls of tools, which is done for llama.cpp's servers.
-            "structured_output": self.is_llama,
+            # Agents take this for answers in a form beside calls of tools, which is done where there are grammars.
+            "structured_output": self.takes_grammars,
             "temperature": True,
         }
 
@@ -97,7 +114,6 @@ _WINDOWS = ("max_input_tokens", "max_output_tokens")
 _NOT_HERE = (
     "image_url_inputs",
     "pdf_inputs",
-    "audio_inputs",
     "video_inputs",
     "image_outputs",
     "audio_outputs",
@@ -128,11 +144,13 @@ def probe(model: str | None) -> Asking:
         return _llama(props, names, model or (names[0] if names else "default"), fixed=True)
     flags = yield from _maybe("/flagz")
     if flags is not None:
-        return ServerFacts("llamafiler", names, model or (names[0] if names else "default"), images=False, fixed=True)
+        return ServerFacts(
+            "llamafiler", names, model or (names[0] if names else "default"), images=False, audio=False, fixed=True
+        )
     if listed is None and props is None:
         # The last chance: servers that only complete answer nothing to GET.
         return ServerFacts("openai", (), model or "default")
-    return ServerFacts("openai", names, _chosen(names, model), _window(listed))
+    return ServerFacts("openai", names, _chosen(names, model), _window(listed), grammars=_is_llama_cpp_python(listed))
 
 
 def _maybe(path: str) -> Generator[Ask, Any, Any]:
@@ -165,10 +183,13 @@ def _llama(props: Mapping[str, Any], names: tuple[str, ...], model: str, *, fixe
         model=model,
         context_window=window if isinstance(window, int) and window > 0 else None,
         images=bool(modalities.get("vision")) if isinstance(modalities, dict) else None,
+        audio=bool(modalities.get("audio")) if isinstance(modalities, dict) else None,
         # Builds of one's own have the number 0.
         streams_calls="chat_template_caps" in props or not 0 < build < _FIRST_TO_STREAM_CALLS,
+        shifts=info is None or 0 < build < _FIRST_TO_STOP,
         thinks=bool(re.search(r"think|reasoning|<\|channel\|>", template)),
         fixed=fixed,
+        template=template,
     )
 
 
@@ -179,6 +200,14 @@ def _names(listed: Any) -> tuple[str, ...]:
         if isinstance(entry, dict) and isinstance(entry.get("id"), str):
             found += [entry["id"], *(name for name in entry.get("aliases") or () if isinstance(name, str))]
     return tuple(dict.fromkeys(found))
+
+
+def _is_llama_cpp_python(listed: Any) -> bool:
+    entries = listed.get("data") if isinstance(listed, dict) else None
+    own = [
+        entry.get("owned_by") == "me" and "permissions" in entry for entry in entries or () if isinstance(entry, dict)
+    ]
+    return bool(own) and all(own)
 
 
 def _window(listed: Any) -> int | None:

@@ -42,6 +42,14 @@ class LlamafileServerOptions(EngineOptions):
 
     _process: Any = PrivateAttr(default=None)
 
+    @field_validator("model", mode="after")
+    @classmethod
+    def _model_is_no_address(cls, value: str | None) -> str | None:
+        if value is not None and value.startswith(("http://", "https://")):
+            # Most servers answer whatever model is named: the one at another address would.
+            raise ValueError("`model` is a model's name; where the server is goes into `base_url`")
+        return value
+
     @field_validator("base_url", mode="after")
     @classmethod
     def _base_url_can_be_read(cls, value: str | None) -> str | None:
@@ -74,13 +82,15 @@ class LlamafileServerOptions(EngineOptions):
             path: A llamafile, which is a program with its model in it, or a GGUF file.
             server: The program that serves a GGUF file, a `llama-server` or a llamafile; `None` looks for
                 `llama-server` on the PATH.
-            arguments: More arguments for the program, such as `["-c", "8192", "-ngl", "99"]`. No shell reads them.
+            arguments: More arguments for the program, such as `["-c", "8192", "-ngl", "99"]`, but for host and port.
+                No shell reads them.
             environment: Variables beside those of this process.
             start_timeout: Longest wait until the model is loaded, in seconds.
             progress: Whether to show on standard error that it loads; `None` for where that is a terminal.
             **fields: The object's other fields.
 
         Raises:
+            InvalidRequestError: `base_url` is given, or an argument says where the server is to be.
             ModelFileNotFoundError: There is no such file.
             EngineNotInstalledError: There is no program that serves it.
             EngineUnreachableError: It ended before it was ready; the last lines of its log are in the message.

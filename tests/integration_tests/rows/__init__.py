@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tests.integration_tests.rows.llamacpp import LlamaCppRow
+from tests.integration_tests.rows.llamafile import LlamafileRow
 from tests.integration_tests.rows.ollama import OllamaRow
 
-ROWS = (LlamaCppRow, OllamaRow)
+ROWS = (LlamaCppRow, OllamaRow, LlamafileRow)
 
-__all__ = ["ROWS", "LlamaCppRow", "OllamaRow"]
+__all__ = ["ROWS", "LlamaCppRow", "LlamafileRow", "OllamaRow"]

@@ -17,11 +17,11 @@ from langchain_localmodels.engines.llamafile.answers import AnswerReader
 from langchain_localmodels.errors import EngineError, EngineUnreachableError
 
 
-def read(raw: bytes, size: int | None = None, **options):
+def read(data: bytes, size: int | None = None, **options):
     reader = AnswerReader("m", **{"prompt_size": 8, **options})
     deltas = []
-    for at in range(0, len(raw), size or len(raw)):
-        deltas += reader.feed(raw[at : at + (size or len(raw))])
+    for at in range(0, len(data), size or len(data)):
+        deltas += reader.feed(data[at : at + (size or len(data))])
         if reader.done:
             break
     if not reader.done:
@@ -174,3 +174,12 @@ def test_an_error_in_the_place_of_a_whole_answer():
         read(b'{"error": {"message": "no luck"}}')
     with pytest.raises(EngineError, match="not JSON"):
         read(b'{"choices": [')
+
+
+def test_reasoning_that_an_older_server_left_in_the_text_comes_apart():
+    mixed = events(delta(content="<think>Hm."), delta(content="</think>42"), delta("stop"))
+    assert read(mixed)[:-1] == [ReasoningDelta("Hm."), TextDelta("42")]
+    assert read(mixed, size=1)[:-1] == [ReasoningDelta("Hm."), TextDelta("42")]
+    assert [delta.text for delta in read(mixed, raw=True)[:-1]] == ["<think>Hm.", "</think>42"]
+    cut = events(delta(content="<thi"), delta("stop"))
+    assert read(cut)[0] == TextDelta("<thi")

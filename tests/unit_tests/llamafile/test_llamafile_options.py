@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
 
+from langchain_localmodels import ChatLlamafile, Llamafile, LlamafileEmbeddings
 from langchain_localmodels.engines.base import ChatRequest, CompletionRequest, Text, ToolCall, Turn
-from langchain_localmodels.engines.llamafile.chat_models import ChatLlamafile
-from langchain_localmodels.engines.llamafile.embeddings import LlamafileEmbeddings
-from langchain_localmodels.engines.llamafile.llms import Llamafile
 from langchain_localmodels.engines.llamafile.requests import chat_payload, completion_payload
 from langchain_localmodels.engines.llamafile.server import Ask, ServerFacts, probe
 from langchain_localmodels.errors import InvalidRequestError, ModelMissingError, UnsupportedFeatureError
+from tests.doubles.llamafile_answers import COMMUNITYS
 
-COMMUNITYS = {
-    "base_url": "http://localhost:8080",
-    "request_timeout": 30,
-    "streaming": False,
-    "seed": -1,
-    "temperature": 0.8,
-    "top_k": 40,
-    "top_p": 0.95,
-    "min_p": 0.05,
-    "n_predict": -1,
-    "n_keep": 0,
-    "tfs_z": 1.0,
-    "typical_p": 1.0,
-    "repeat_penalty": 1.1,
-    "repeat_last_n": 64,
-    "penalize_nl": True,
-    "presence_penalty": 0.0,
-    "frequency_penalty": 0.0,
-    "mirostat": 0,
-    "mirostat_tau": 5.0,
-    "mirostat_eta": 0.1,
-    "name": "mine",
-}
 NEW = ServerFacts("llama", ("m",), "m", 512, False, fixed=True)
-OLD = ServerFacts("old_llama", ("m",), "m", 512, fixed=True)
+OLD = ServerFacts("old_llama", ("m",), "m", 512, shifts=True, fixed=True)
 OTHER = ServerFacts("openai", ("m",), "m")
 
 
@@ -62,6 +41,14 @@ def test_what_is_not_said_is_left_to_the_server():
     for facts, names in ((NEW, set()), (OTHER, {"stream_options", "max_tokens"})):
         _, body = completion(Llamafile(), facts)
         assert body.keys() == {"model", "prompt", "stream", *names}
+
+
+def test_servers_that_would_never_stop_are_told_where_the_window_ends():
+    assert completion(Llamafile(), OLD)[1]["n_predict"] == 512
+    assert completion(Llamafile(max_tokens=7), OLD)[1]["n_predict"] == 7
+    request = ChatRequest((Turn("user", (Text("x"),)),), settings=ChatLlamafile()._settings(None, {}))
+    assert chat_payload(request, OLD, "m")["max_tokens"] == 512
+    assert "max_tokens" not in chat_payload(request, NEW, "m")
 
 
 def test_llamas_own_words_stay_with_llamas():
@@ -114,6 +101,34 @@ def test_how_much_to_think(reasoning, entry):
         (Turn("user", (Text("x"),)),), settings=ChatLlamafile(reasoning=reasoning)._settings(None, {})
     )
     assert chat_payload(request, NEW, "m")[entry[0]] == entry[1]
+
+
+def asked(facts, **fields):
+    settings = ChatLlamafile(**fields)._settings(None, {})
+    return chat_payload(ChatRequest((Turn("user", (Text("x"),)),), settings=settings), facts, "m")
+
+
+def test_old_servers_are_not_told_how_much_to_think():
+    assert asked(OLD, reasoning=True).keys() == asked(OLD).keys()
+
+
+def test_a_schema_is_a_grammar_unless_it_would_forbid_to_think():
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    assert "root ::=" in asked(NEW, format=schema)["grammar"]
+    thinks = replace(NEW, thinks=True)
+    assert asked(thinks, format=schema)["response_format"] == {"type": "json_object", "schema": schema}
+    assert "grammar" not in asked(thinks, format=schema)
+    other = asked(OTHER, format=schema)["response_format"]
+    assert other == {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+
+
+def test_importing_and_making_a_model_asks_nothing_and_loads_no_httpx():
+    code = (
+        "import sys, langchain_core.language_models; before = 'httpx' in sys.modules;"  # An older langsmith loads it.
+        "from langchain_localmodels import ChatLlamafile, Llamafile, LlamafileEmbeddings;"
+        "ChatLlamafile(); Llamafile(); LlamafileEmbeddings(); sys.exit('httpx' in sys.modules and not before)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 # --- what a server is -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The contract of an engine, on a real `llama-server` with the demo models."""
+"""llamafile's row of the contract suite."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 
-from langchain_localmodels.engines.llamafile.chat_models import ChatLlamafile
-from langchain_localmodels.engines.llamafile.embeddings import LlamafileEmbeddings
-from langchain_localmodels.engines.llamafile.llms import Llamafile
+from langchain_localmodels import ChatLlamafile, Llamafile, LlamafileEmbeddings
 from langchain_localmodels.testing.contract import EngineContractTests
 from tests.doubles.scripted_http import Scripted, delta, sse
-from tests.llama_server import chat_server, embedding_server, in_the_table
+from tests.llama_server import chat_server, embedding_server
 
 CHAT = "/v1/chat/completions"
 THOUGHT = sse(
@@ -22,10 +20,11 @@ THOUGHT = sse(
 )
 
 
-class TestLlamafile(EngineContractTests):
-    """llama-server of today."""
+class LlamafileRow(EngineContractTests):
+    """llamafile's protocol, on a real `llama-server` with the demo models."""
 
     engine = "llamafile"
+    missing = {"base_url": "127.0.0.1:9", "max_retries": 0}
 
     @pytest.fixture(autouse=True)
     def _scripted(self) -> Iterator[None]:
@@ -47,12 +46,6 @@ class TestLlamafile(EngineContractTests):
             pieces += [delta(tool_calls=[piece]) for piece in (begun, *parts)]
         self.scripted.answers[CHAT] = (200, sse(*pieces, delta(finish="tool_calls" if calls else "stop")))
         return self.chat_model(base_url=self.scripted.url, **fields)
-
-    @pytest.fixture(autouse=True)
-    def _in_the_table(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        in_the_table(monkeypatch)
-
-    missing = {"base_url": "127.0.0.1:9", "max_retries": 0}
 
     def chat_model(self, **fields: Any) -> ChatLlamafile:
         return ChatLlamafile(**{"model": "demo", "base_url": chat_server().url, "temperature": 0, **fields})
