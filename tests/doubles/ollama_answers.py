@@ -17,6 +17,7 @@ class Reply:
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     tool_calls_in_last_line: bool = True
     last_text: str = ""  # parsers may flush text into the last line
+    knows_logprobs: bool = True  # servers before 0.12.11 do not
     done_reason: str | None = None
     final: dict[str, Any] = field(default_factory=dict)  # entries of the last line; None takes one out
 
@@ -32,38 +33,15 @@ class Reply:
     split: int | None = None  # bytes per write
 
 
-def refusal(body: dict[str, Any], chat: bool, models: set[str]) -> tuple[int, dict[str, Any]] | None:
-    model = body.get("model")
-    if chat and not model:
-        return 400, {"error": "model is required"}
-    if model not in models:
-        return 404, {"error": f"model '{model}' not found"}
-    for message in body.get("messages") or []:
-        if not isinstance(message.get("content"), str):
-            return 400, {
-                "error": "json: cannot unmarshal array into Go struct field ChatRequest.messages of type string"
-            }
-        for call in message.get("tool_calls") or []:
-            if not isinstance(call["function"]["arguments"], dict):
-                return 400, {"error": "json: cannot unmarshal string into Go struct field of type map"}
-    for name, value in (body.get("options") or {}).items():
-        if name == "temperature" and not isinstance(value, int | float):
-            return 500, {"error": 'option "temperature" must be of type float32'}
-    form = body.get("format")
-    if form not in (None, "", "json") and not isinstance(form, dict):
-        return 500, {"error": f'invalid format: {form}; expected "json" or a valid JSON Schema object'}
-    return None
-
-
 def lines_of(body: dict[str, Any], reply: Reply, chat: bool) -> list[dict[str, Any]]:
     model, options = body["model"], body.get("options") or {}
-    prompt = body["messages"][-1]["content"] if chat else body["prompt"]
-    pieces = _words(f"You said: {prompt}") if reply.pieces is None else list(reply.pieces)
+    texts = [message.get("content") or "" for message in body["messages"]] if chat else [body["prompt"]]
+    pieces = _words(f"You said: {texts[-1]}") if reply.pieces is None else list(reply.pieces)
     pieces, reason = _limited(pieces, options)
     lines = [line_of(model, "", chat, thinking=thought) for thought in reply.thinking]
     for piece in pieces:
         line = line_of(model, piece, chat)
-        if body.get("logprobs"):
+        if body.get("logprobs") and reply.knows_logprobs:
             entry = {"token": piece, "logprob": -0.5, "bytes": list(piece.encode())}
             if body.get("top_logprobs"):
                 entry["top_logprobs"] = [{"token": piece, "logprob": -0.5, "bytes": list(piece.encode())}]
@@ -77,9 +55,7 @@ def lines_of(body: dict[str, Any], reply: Reply, chat: bool) -> list[dict[str, A
     metrics = {
         "total_duration": 9_000_000,
         "load_duration": 1_000_000,
-        "prompt_eval_count": sum(len(message["content"].split()) for message in body["messages"])
-        if chat
-        else len(prompt.split()),
+        "prompt_eval_count": sum(len(text.split()) for text in texts),
         "prompt_eval_duration": 3_000_000,
         "eval_count": len(pieces) + len(reply.thinking),
         "eval_duration": 4_000_000,
@@ -105,7 +81,7 @@ def _words(text: str) -> list[str]:
 
 
 def line_of(model: Any, text: str, chat: bool, **more: Any) -> dict[str, Any]:
-    now = datetime.now(timezone.utc).isoformat()
+    now = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
     if chat:
         message = {"role": "assistant", "content": text, **more}
         return {"model": model, "created_at": now, "message": message, "done": False}
@@ -113,12 +89,30 @@ def line_of(model: Any, text: str, chat: bool, **more: Any) -> dict[str, Any]:
 
 
 def joined(lines: list[dict[str, Any]], chat: bool) -> dict[str, Any]:
-    if not chat:
-        return {**lines[-1], "response": "".join(line["response"] for line in lines)}
-    content = "".join(line["message"]["content"] for line in lines)
-    return {**lines[-1], "message": {**lines[-1]["message"], "content": content}}
+    """What is answered with `"stream": false`: the last line, with what all have said."""
+    whole = dict(lines[-1])
+    parts = [line["message"] if chat else line for line in lines]
+    said: dict[str, Any] = {}
+    for name in ("content", "response", "thinking"):
+        if any(name in part for part in parts):
+            said[name] = "".join(part.get(name, "") for part in parts)
+    for name, found in (
+        ("tool_calls", [call for part in parts for call in part.get("tool_calls", ())]),
+        ("logprobs", [entry for line in lines for entry in line.get("logprobs", ())]),
+    ):
+        if found:
+            (said if name == "tool_calls" else whole)[name] = found
+    return {**whole, "message": {**whole["message"], **said}} if chat else {**whole, **said}
+
+
+_ESCAPED = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+
+
+def go_json(value: Any) -> str:
+    """A value as Go writes it."""
+    # U+0085 Go writes as it is, and so does this; U+2028 it escapes, but older servers' texts need not be Go's.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPED)
 
 
 def encode(line: dict[str, Any]) -> bytes:
-    # Go writes U+0085 as it is, and so does this; U+2028 it escapes, but llama-server's texts need not be Go's.
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return go_json(line).encode() + b"\n"

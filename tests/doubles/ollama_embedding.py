@@ -18,18 +18,13 @@ class Embedder:
     has_embed: bool = True  # since 0.2.6
     knows_dimensions: bool = True  # since 0.11.11
     not_embedding: set[str] = field(default_factory=set)  # models that only write
-    only_embedding: set[str] = field(default_factory=set)
     change: Callable[[list[list[float]]], Any] | None = None  # what is sent in place of the vectors
 
-    def answer(self, path: str, body: dict[str, Any], models: set[str]) -> tuple[int, Any]:
+    def answer(self, path: str, body: dict[str, Any], model: str) -> tuple[int, Any]:
         """Status and body of the answer; 0 for a path that this version does not have."""
         legacy = path == "/api/embeddings"
         if not legacy and not self.has_embed:
             return 0, None
-        model = body.get("model")
-        if model not in models:
-            text = f'model "{model}" not found, try pulling it first' if legacy else f"model '{model}' not found"
-            return 404, {"error": text}
         if model in self.not_embedding:
             return 501, {"error": "This server does not support embeddings. Start it with `--embeddings`"}
         if legacy:

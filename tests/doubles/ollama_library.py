@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from tests.doubles.ollama_checks import find_model, is_name
+
+_LENGTHS = (".context_length", ".embedding_length")
 PART = "sha256:6a0746a1ec1aef3e7ec53868f220ff6e389f6f8ef87a01d77c96807de94ca2aa"
 
 
@@ -27,32 +31,45 @@ class Library:
     faults: Any = field(default_factory=_no_faults)
     version: Any = "0.33.0"
 
-    def told(self, path: str, models: set[str]) -> Any:
-        """The answer to a GET; `None` for an unknown path."""
+    def told(self, path: str, models: set[str], shown: Callable[[str], dict[str, Any]]) -> Any:
+        """The answer to a GET; `None` for an unknown path. `shown` gives what `/api/show` tells of a model."""
         if path == "/api/version":
             return {"version": self.version}
         if path != "/api/tags":
             return None
-        details = {"format": "gguf", "family": "llama", "parameter_size": "8.0B", "quantization_level": "Q4_K_M"}
-        entries = [
-            {"name": name, "model": name, "size": 7, "digest": "abc", "modified_at": "2026-01-02T03:04:05Z"}
-            for name in sorted(models)
-        ]
-        return {"models": [{**entry, "details": details} for entry in entries] or None}
+        entries = []
+        for name in sorted(models):
+            entry = {"name": name, "model": name, "modified_at": "2026-01-02T03:04:05Z", "size": 7, "digest": "abc"}
+            told = shown(name)
+            info = told.get("model_info", {})
+            lengths = {key.partition(".")[2]: size for key, size in info.items() if key.endswith(_LENGTHS)}
+            details = {**told["details"], **lengths}
+            entries.append({**entry, "details": details, "capabilities": told.get("capabilities", [])})
+        return {"models": entries or None}
 
     def answer(self, path: str, body: dict[str, Any], models: set[str]) -> tuple[int, str] | list[dict[str, Any]]:
         """Status and error of an answer, or the lines of one that takes a while."""
+        if path == "/api/copy":
+            return self._copy(body.get("source", ""), body.get("destination", ""), models)
+        name = body.get("model") or body.get("name", "")
+        if not is_name(name):
+            return 400, "invalid model name"
         if path == "/api/pull":
-            return self._pull(body["model"], models)
+            return self._pull(name, models)
         if path == "/api/create":
             return self._create(body, models)
-        name = body.get("source" if path == "/api/copy" else "model")
-        if name not in models:
+        if (found := find_model(name, models)) is None:
             return 404, f"model '{name}' not found"
-        if path == "/api/copy":
-            models.add(body["destination"])
-        else:
-            models.remove(name)
+        models.remove(found)
+        return 200, ""
+
+    def _copy(self, source: str, destination: str, models: set[str]) -> tuple[int, str]:
+        for what, name in (("source", source), ("destination", destination)):
+            if not is_name(name):
+                return 400, f'{what} "{name}" is invalid'
+        if find_model(source, models) is None:
+            return 404, f'model "{source}" not found'
+        models.add(destination)
         return 200, ""
 
     def take(self, digest: str, data: bytes) -> int:
@@ -62,9 +79,9 @@ class Library:
         self.blobs.add(digest)
         return 201
 
-    def keep(self, model: str, keep_alive: Any) -> str:
+    def keep(self, model: str, keep_alive: Any, *, unload: bool) -> str:
         """Load or unload a model; gives the reason."""
-        if keep_alive == 0:
+        if unload:
             self.kept.pop(model, None)
             return "unload"
         self.kept[model] = keep_alive
@@ -80,10 +97,18 @@ class Library:
         return [first, *steps, {"status": "verifying sha256 digest"}, {"status": "success"}]
 
     def _create(self, body: dict[str, Any], models: set[str]) -> tuple[int, str] | list[dict[str, Any]]:
+        if origin := body.get("from"):
+            if find_model(origin, models) is None:
+                return [{"status": "pulling manifest"}, {"error": "pull model manifest: file does not exist"}]
+            models.add(body["model"])
+            self.made[body["model"]] = body
+            return [{"status": f"using existing layer {PART}"}, {"status": "writing manifest"}, {"status": "success"}]
         if not body.get("files"):
             return 400, "neither 'from' or 'files' was specified"
         if not set(body["files"].values()) <= self.blobs:
-            return 400, "blob does not exist"
+            missing = next(digest for digest in body["files"].values() if digest not in self.blobs)
+            place = f"/models/blobs/{missing.replace(':', '-')}"
+            return [{"status": "parsing GGUF"}, {"error": f"open {place}: no such file or directory"}]
         models.add(body["model"])
         self.made[body["model"]] = body
         return [{"status": "parsing GGUF"}, {"status": "writing manifest"}, {"status": "success"}]

@@ -1,7 +1,7 @@
 """A server that speaks Ollama's protocol over a real socket, with the faults that a healthy one will not produce.
 
-It shares no code with the package: what it says was taken from Ollama's own sources. Its brain is an echo, or a script
-that a test gives it.
+It shares no code with the package: what it says was taken from Ollama's own sources, and from a true server's answers.
+Its brain is an echo, a script that a test gives it, or real models (`ollama_llama.py`).
 """
 
 from __future__ import annotations
@@ -12,17 +12,25 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain, islice
 from typing import Any
 
-from tests.doubles.ollama_answers import Reply, encode, joined, line_of, lines_of, refusal
+from tests.doubles.go_decoding import Refused
+from tests.doubles.ollama_answers import Reply, encode, joined, line_of, lines_of
+from tests.doubles.ollama_checks import Refusal, check_abilities, check_model, check_text_request
+from tests.doubles.ollama_decoding import decode, parse
 from tests.doubles.ollama_embedding import Embedder
 from tests.doubles.ollama_library import Library
+from tests.doubles.ollama_llama import LlamaBrain
 
 MODELS = ("llama3.1:8b", "llama2:13b", "tiny:latest", "nomic-embed-text")
+_POSTED = {
+    f"/api/{name}" for name in ("chat", "generate", "embed", "embeddings", "show", "pull", "create", "copy", "push")
+}
 
 
 @dataclass
@@ -40,10 +48,16 @@ class HungUp(Exception):
 
 
 class OllamaDouble:
-    """The server; a context manager."""
+    """The server; a context manager.
 
-    def __init__(self, *, ipv6: bool = False) -> None:
-        self.reply = Reply()
+    Args:
+        ipv6: Whether it listens there.
+        brain: Real models that answer. `reply`, once it is set, goes before them; without a brain it is an echo.
+    """
+
+    def __init__(self, *, ipv6: bool = False, brain: LlamaBrain | None = None) -> None:
+        self.brain = brain
+        self.reply: Reply | None = None if brain else Reply()
         self.models = set(MODELS)
         self.embedder = Embedder()
         self.library = Library()
@@ -52,6 +66,7 @@ class OllamaDouble:
             "model_info": {"general.architecture": "llama", "llama.context_length": 8192},
             "capabilities": ["completion", "tools", "vision", "thinking"],
         }
+        self.shown_of: dict[str, dict[str, Any]] = {}  # what it tells of single models
         self.running: list[dict[str, Any]] | None = []  # None: a server without /api/ps
         self.seen: list[Seen] = []
         self.lock = threading.Lock()
@@ -79,6 +94,11 @@ class OllamaDouble:
     def last(self) -> Any:
         """Body of the latest request."""
         return self.seen[-1].body
+
+    def details(self, model: str) -> dict[str, Any]:
+        """What `/api/show` tells of a model."""
+        shown = self.shown_of.get(model, self.shown)
+        return {name: value for name, value in shown.items() if value is not None}
 
     def wait_for_request(self) -> None:
         """Wait until a request has come."""
@@ -130,17 +150,36 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._note(None)
-        if self.path == "/api/ps" and self.double.running is not None:
-            return self._json(200, {"models": self.double.running})
-        if (told := self.double.library.told(self.path, self.double.models)) is not None:
+        double = self.double
+        if self.path == "/":
+            return self._send(200, b"Ollama is running", "text/plain; charset=utf-8")
+        if self.path == "/api/ps" and double.running is not None:
+            return self._json(200, {"models": double.running})
+        if (told := double.library.told(self.path, double.models, double.details)) is not None:
             return self._json(200, told)
-        return self._send(*((200, b"Ollama is running") if self.path == "/" else (404, b"404 page not found")))
+        return self._not_here()
+
+    def do_PUT(self) -> None:
+        self._body()
+        self._not_here()
+
+    def _not_here(self) -> None:
+        if self.path in _POSTED:
+            self._send(405, b"405 method not allowed")
+        else:
+            self._send(404, b"404 page not found")
 
     def do_HEAD(self) -> None:
         self._note(None)
-        self.send_response(200 if self.path.rpartition("/")[2] in self.double.library.blobs else 404)
+        there = self.path in ("/", "/api/version", "/api/tags") or self._digest in self.double.library.blobs
+        self.send_response(200 if there else 404)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    @property
+    def _digest(self) -> str:
+        return self.path.rpartition("/")[2]
 
     def do_DELETE(self) -> None:
         body = json.loads(self._body())
@@ -162,76 +201,111 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(answer, tuple):
             status, error = answer
             return self._json(status, {"error": error}) if error else self._send(status, b"")
-        self.send_response(200)
-        self.send_header("Content-Type", "application/x-ndjson")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        return self._stream(answer, self.double.library.faults)
+        if body.get("stream") is False:
+            failed = "error" in answer[-1]
+            return self._send(500 if failed else 200, encode(answer[-1]), "application/json")
+        self._begin()
+        return self._stream(iter(answer), self.double.library.faults)
 
     def do_POST(self) -> None:
         raw = self._body()
         if self.path.startswith("/api/blobs/"):
             self._note(len(raw))
-            return self._send(self.double.library.take(self.path.rpartition("/")[2], raw), b"")
+            return self._send(self.double.library.take(self._digest, raw), b"")
         try:
-            body = json.loads(raw)
-        except ValueError:
-            body = None
+            body = parse(raw)
+        except Refused as error:
+            self._note(None)
+            return self._json(400, {"error": str(error)})
         self._note(body)
-        if not raw:
-            self._json(400, {"error": "missing request body"})
-        elif not isinstance(body, dict):
-            self._json(400, {"error": "invalid character 'x' looking for beginning of value"})
-        elif self.path == "/api/show":
-            self._show(body)
-        elif self.path in ("/api/pull", "/api/create", "/api/copy"):
-            self._managed(body)
-        elif self.path in ("/api/embed", "/api/embeddings"):
-            status, value = self.double.embedder.answer(self.path, body, self.double.models)
-            self._json(status, value) if status else self._send(404, b"404 page not found", "text/plain")
-        elif self.path in ("/api/chat", "/api/generate"):
-            try:
-                self._answer(body, chat=self.path == "/api/chat")
-            except (HungUp, BrokenPipeError, ConnectionResetError):
-                with self.double.lock:
-                    self.double.hang_ups += 1
-                self.close_connection = True
-        else:
-            self._send(404, b"404 page not found", "text/plain")
+        try:
+            self._posted(body)
+        except Refused as error:
+            self._json(400, {"error": str(error)})
+        except Refusal as refusal:
+            self._json(refusal.status, {"error": refusal.error})
+        except (HungUp, BrokenPipeError, ConnectionResetError):
+            with self.double.lock:
+                self.double.hang_ups += 1
+            self.close_connection = True
         return None
+
+    def _posted(self, given: Any) -> None:
+        if self.path == "/api/show":
+            body = decode(self.path, given)
+            model = check_model(self.path, body.get("model") or body.get("name", ""), self.double.models)
+            self._json(200, self.double.details(model))
+        elif self.path in ("/api/pull", "/api/create", "/api/copy"):
+            self._managed(given)
+        elif self.path in ("/api/embed", "/api/embeddings"):
+            self._embed(decode(self.path, given))
+        elif self.path in ("/api/chat", "/api/generate"):
+            self._answer(given, chat=self.path == "/api/chat")
+        else:
+            self._not_here()
 
     # --- endpoints --------------------------------------------------------------------------------------------------
 
-    def _show(self, body: dict[str, Any]) -> None:
-        if body.get("model") not in self.double.models:
-            self._json(404, {"error": f"model '{body.get('model')}' not found"})
+    def _embed(self, body: dict[str, Any]) -> None:
+        double = self.double
+        model = check_model(self.path, body.get("model", ""), double.models)
+        if double.brain is None:
+            status, value = double.embedder.answer(self.path, body, model)
         else:
-            self._json(200, {name: value for name, value in self.double.shown.items() if value is not None})
+            able = "embedding" in double.details(model)["capabilities"]
+            status, value = double.brain.embed(self.path, body, embeds=able)
+        if status:
+            self._json(status, value)
+        else:
+            self._send(404, b"404 page not found")
 
-    def _answer(self, body: dict[str, Any], *, chat: bool) -> None:
-        reply, model = self.double.reply, body.get("model")
-        if reply.first_delay:
-            self._pause(reply.first_delay)
-        if reply.status != 200:
-            return self._json(reply.status, {"error": reply.error}) if reply.error else self._send(reply.status, b"")
-        if problem := refusal(body, chat, self.double.models):
-            return self._json(*problem)
-        if not (body.get("messages") if chat else body.get("prompt")):
-            if not chat and model in self.double.embedder.only_embedding:
-                return self._json(400, {"error": f'"{model}" does not support generate'})
-            reason = self.double.library.keep(model, body.get("keep_alive"))
-            return self._json(200, {**line_of(model, "", chat), "done": True, "done_reason": reason})
-        lines = lines_of(body, reply, chat)
+    def _answer(self, given: Any, *, chat: bool) -> None:
+        double, reply = self.double, self.double.reply
+        if reply is not None:
+            if reply.first_delay:
+                self._pause(reply.first_delay)
+            if reply.status != 200:
+                error = {"error": reply.error}
+                return self._json(reply.status, error) if reply.error else self._send(reply.status, b"")
+        body = decode(self.path, given)
+        model = check_text_request(self.path, body, double.models)
+        asked = body.get("messages" if chat else "prompt")
+        unload = not asked and body.get("keep_alive") == 0
+        if not unload:
+            check_abilities(self.path, body, model, double.details(model).get("capabilities"))
+        if not asked:
+            reason = double.library.keep(model, given.get("keep_alive"), unload=unload)
+            return self._json(200, {**line_of(body["model"], "", chat), "done": True, "done_reason": reason})
+        if reply is None and body.get("_debug_render_only"):
+            assert double.brain is not None
+            return self._json(200, double.brain.rendered(self.path, body))
+        return self._answer_with(self._lines(body, reply, chat), body, reply or Reply(), chat)
+
+    def _lines(self, body: dict[str, Any], reply: Reply | None, chat: bool) -> Iterator[dict[str, Any]]:
+        if reply is not None:
+            return iter(lines_of(body, reply, chat))
+        assert self.double.brain is not None
+        return self.double.brain.answer(self.path, body)
+
+    def _answer_with(self, lines: Iterator[dict[str, Any]], body: dict[str, Any], reply: Reply, chat: bool) -> None:
         if body.get("stream") is False:
-            return self._json(200, joined(lines, chat))
+            return self._json(200, joined(list(lines) or [line_of("", "", chat)], chat))
+        first = list(islice(lines, 1))  # What is refused is refused before the answer begins.
+        self._begin()
+        try:
+            return self._stream(chain(first, lines), reply)
+        finally:
+            if hasattr(lines, "close"):
+                lines.close()  # Nobody reads on: the models need not write on.
+
+    def _begin(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "application/x-ndjson")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        return self._stream(lines, reply)
 
-    def _stream(self, lines: list[dict[str, Any]], reply: Reply) -> None:
-        for number, line in enumerate(lines):
+    def _stream(self, lines: Iterable[dict[str, Any]], reply: Reply) -> None:
+        for number, line in enumerate(self._until_refused(lines)):
             if number == reply.error_after:
                 self._chunks(encode({"error": reply.error}), reply)
                 break
@@ -250,6 +324,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
         self.close_connection = True
         return None
+
+    def _until_refused(self, lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        try:
+            yield from lines
+        except Refusal as refusal:
+            yield {"error": refusal.error}
 
     # --- bytes ------------------------------------------------------------------------------------------------------
 
@@ -276,7 +356,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
     def _json(self, status: int, value: Any) -> None:
-        self._send(status, json.dumps(value).encode(), "application/json; charset=utf-8")
+        self._send(status, encode(value).rstrip(b"\n"), "application/json; charset=utf-8")
 
     def _send(self, status: int, body: bytes, kind: str = "text/plain") -> None:
         self.send_response(status)

@@ -19,31 +19,6 @@ from tests.doubles.ollama_server import Reply
 MODEL = "llama3.1:8b"
 
 
-# --- the guide ------------------------------------------------------------------------------------------------------
-
-
-def test_the_guides_text_cells(server, capsys):
-    llm = OllamaLLM(model="llama3.1:8b")
-    assert llm.invoke("The first man on the moon was ...") == "You said: The first man on the moon was ..."
-    for chunk in llm.stream("The first man on the moon was ..."):
-        print(chunk, end="|", flush=True)
-    assert capsys.readouterr().out.startswith("You| said:| The| first| man| on| the| moon| was| ...|")
-    llm = OllamaLLM(model="llama2:13b")
-    assert "step by step" in llm.invoke("The first man on the moon was ... think step by step")
-    assert [seen.body["model"] for seen in server.seen] == ["llama3.1:8b", "llama3.1:8b", "llama2:13b"]
-
-
-def test_the_guides_chat_cell(server):
-    message = ChatOllama(model="llama3.1:8b").invoke("Who was the first man on the moon?")
-    assert message.content == "You said: Who was the first man on the moon?"
-    assert {"model", "created_at", "done_reason", "done", "total_duration", "load_duration"} < set(
-        message.response_metadata
-    )
-    assert {"prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration"} < set(message.response_metadata)
-    assert message.response_metadata["total_duration"] == 9_000_000
-    assert message.usage_metadata == {"input_tokens": 8, "output_tokens": 10, "total_tokens": 18}
-
-
 # --- streams --------------------------------------------------------------------------------------------------------
 
 

@@ -190,7 +190,7 @@ def test_a_prompt_that_was_cut_is_told(server, model, caplog, fields, count, tol
             caplog.clear()
             with caplog.at_level(logging.WARNING):
                 ask()
-            assert [record.name.rpartition(".")[2] for record in caplog.records] == ["prompt_check"] * told
+            assert [record.name.rpartition(".")[2] for record in caplog.records] == ["silent_faults"] * told
 
 
 def test_the_words_of_all_messages_count(server, caplog):
@@ -200,3 +200,37 @@ def test_the_words_of_all_messages_count(server, caplog):
     assert not caplog.records
     chat.invoke([SystemMessage("one two three four five"), HumanMessage("six seven eight nine")])
     assert "num_ctx" in caplog.records[0].getMessage()
+
+
+# --- answers that are swallowed ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reply", "stop", "told"),
+    [
+        (Reply(pieces=[], final={"eval_count": 22}), None, True),
+        (Reply(pieces=[], final={"eval_count": 1}), None, False),  # the model had nothing to say
+        (Reply(pieces=[], final={"eval_count": 22}), ["a"], False),  # what it said was stopped at once
+        (Reply(pieces=["a"], final={"eval_count": 22}), None, False),
+    ],
+)
+def test_a_call_that_the_server_could_not_read_is_told(server, caplog, reply, stop, told):
+    def look_up(city: str) -> str:
+        """Look up the weather."""
+        return city
+
+    server.reply = reply
+    chat = ChatOllama(model=MODEL)
+    chat.bind_tools([look_up]).invoke("x", stop=stop)
+    assert [("could not read" in record.getMessage()) for record in caplog.records] == [True] * told
+    chat.invoke("x")
+    assert len(caplog.records) == told
+
+
+def test_log_probabilities_that_do_not_come_are_told(server, caplog):
+    chat = ChatOllama(model=MODEL, logprobs=True)
+    chat.invoke("x")
+    assert not caplog.records
+    server.reply = Reply(pieces=["a"], knows_logprobs=False)
+    chat.invoke("x")
+    assert "0.12.11" in caplog.records[0].getMessage()

@@ -203,10 +203,12 @@ def test_loading_and_unloading(server, ask):
     assert isinstance(error_of(partial(ask, "load", "nobody")), ModelMissingError)
 
 
-def test_unloading_a_model_that_only_embeds(server, ask):
-    server.embedder.only_embedding.add("nomic-embed-text")
+def test_loading_a_model_that_only_embeds(server, ask):
+    server.shown_of["nomic-embed-text"] = {**server.shown, "capabilities": ["embedding"]}
+    ask("load", "nomic-embed-text", keep_alive="1h")
+    assert (server.seen[-1].path, server.last["keep_alive"]) == ("/api/embed", "1h")
     ask("unload", "nomic-embed-text")
-    assert (server.seen[-1].path, server.last["keep_alive"]) == ("/api/embed", 0)
+    assert server.last["keep_alive"] == 0
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------

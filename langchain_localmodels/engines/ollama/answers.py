@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from langchain_localmodels.dialects.inline_thoughts import InlineThoughts
 from langchain_localmodels.engines.base import (
     Delta,
     FinishDelta,
@@ -30,16 +31,26 @@ class AnswerReader:
 
     Args:
         model: The model that was asked for.
+        one_call: Whether the first tool call of the answer is the only one that is given: Ollama has no way to ask for
+            no more.
+        raw: Whether text is given as it comes, with marks of reasoning that the server has left in it.
 
     Attributes:
         done: Whether the answer has ended; what follows is not read.
+        silent: Whether nothing has come yet.
+        has_logprobs: Whether log probabilities have come.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, one_call: bool = False, raw: bool = False) -> None:
         self.done = False
+        self.silent = True
+        self.has_logprobs = False
+        self._thoughts = InlineThoughts(over=raw)
         self._model = model
+        self._one_call = one_call
         self._decoder = NDJSONDecoder()
         self._calls = 0
+        self._calls_given = 0
         self._started = time.monotonic()
 
     def feed(self, data: bytes) -> Iterator[Delta]:
@@ -71,7 +82,9 @@ class AnswerReader:
                 return
             if event.get("error"):
                 raise self._error(event["error"])
-            yield from self._pieces(event)
+            if pieces := self._pieces(event):
+                self.silent = False
+                yield from pieces
             if event.get("done"):
                 self.done = True
                 yield self._finish(event)
@@ -80,20 +93,39 @@ class AnswerReader:
         text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
         return explain(None, text, model=self._model) or EngineError(text)
 
-    def _pieces(self, event: Mapping[str, Any]) -> Iterator[Delta]:
-        # The last line may carry any of these too: parsers flush there, and native tool calls come only there.
+    def _pieces(self, event: Mapping[str, Any]) -> list[Delta]:
+        # A list: this is run for each token, and a generator costs more. The last line may carry any of these too:
+        # parsers flush there, and native tool calls come only there.
         message = event.get("message")
-        if not isinstance(message, dict):
-            message = {"content": event.get("response"), **event}
-        thinking, content = message.get("thinking"), message.get("content")
+        if isinstance(message, dict):
+            content = message.get("content")
+        else:
+            message, content = event, event.get("content", event.get("response"))
+        pieces: list[Delta] = []
+        thinking = message.get("thinking")
         if thinking:
-            yield ReasoningDelta(thinking)
+            pieces += self._thoughts.rest()
+            pieces.append(ReasoningDelta(thinking))
+        told = event.get("logprobs")
         # A token held back by a parser is reported without text; one of the reasoning is not part of the text.
-        logprobs = () if thinking and not content else _logprobs(event.get("logprobs"))
+        logprobs: tuple[TokenLogprob, ...] = ()
+        if told:
+            self.has_logprobs = True
+            logprobs = _logprobs(told) if content or not thinking else ()
         if content or logprobs:
-            yield TextDelta(content or "", logprobs)
+            if self._thoughts.over:
+                pieces.append(TextDelta(content or "", logprobs))
+            else:
+                pieces += self._thoughts.read(content or "", logprobs)
         for call in message.get("tool_calls") or ():
-            yield self._call(call)
+            if self._one_call and self._calls_given:
+                break
+            pieces += self._thoughts.rest()
+            self._calls_given += 1
+            pieces.append(self._call(call))
+        if event.get("done"):
+            pieces += self._thoughts.rest()
+        return pieces
 
     def _call(self, call: Any) -> Delta:
         function = call.get("function") if isinstance(call, dict) else None
@@ -137,14 +169,17 @@ def _seconds(event: Mapping[str, Any], name: str) -> float | None:
 
 
 def _logprobs(entries: Any) -> tuple[TokenLogprob, ...]:
-    return tuple(
-        TokenLogprob(
-            token=entry["token"],
-            logprob=entry["logprob"],
-            top=tuple((other["token"], other["logprob"]) for other in entry.get("top_logprobs") or ()),
+    try:
+        return tuple(
+            TokenLogprob(
+                token=entry["token"],
+                logprob=entry["logprob"],
+                top=tuple((other["token"], other["logprob"]) for other in entry.get("top_logprobs") or ()),
+            )
+            for entry in entries
         )
-        for entry in entries or ()
-    )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise EngineError(f"Ollama sent log probabilities that cannot be read: {_json(entries)[:200]}") from error
 
 
 def _json(value: object) -> str:

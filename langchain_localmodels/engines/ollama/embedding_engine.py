@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 
 from langchain_localmodels.engines.base import Capabilities, EmbeddingRequest, Engine, VectorDelta
-from langchain_localmodels.engines.ollama.address import REACH_HINT
 from langchain_localmodels.engines.ollama.address import base_url as read_address
 from langchain_localmodels.engines.ollama.failures import explain
+from langchain_localmodels.engines.ollama.transports import Transports
 from langchain_localmodels.engines.ollama.vectors import Ask, EmbeddingPlan, Known, Step, embedding
 from langchain_localmodels.errors import EngineClosedError, LocalModelError
 from langchain_localmodels.transport.answers import WholeAnswer
@@ -50,15 +50,7 @@ class OllamaEmbeddingEngine(Engine):
         self._plan = plan
         self._max_retries = max_retries
         self._known = Known()
-        make = partial(
-            HTTPTransport,
-            read_address(base_url),
-            server="Ollama",
-            hint=REACH_HINT,
-        )
-        self._transport = make(client_options=client_options)
-        same = async_client_options is None or async_client_options == client_options
-        self._async_transport = self._transport if same else make(client_options=async_client_options)
+        self._transports = Transports(read_address(base_url), client_options, async_client_options)
 
     def embed(self, request: EmbeddingRequest) -> OllamaVectorStream:
         """See `Engine.embed`. Nothing is sent before the first read."""
@@ -75,9 +67,9 @@ class OllamaEmbeddingEngine(Engine):
 
         return OllamaVectorStream(
             embedding(request, self._plan, self._known),
-            partial(begin, self._transport),
-            partial(begin, self._async_transport),
-            self._transport.place,
+            partial(begin, self._transports.threads),
+            partial(begin, self._transports.tasks),
+            self._transports.threads.place,
         )
 
     def capabilities(self) -> Capabilities:
@@ -99,7 +91,7 @@ class OllamaEmbeddingEngine(Engine):
             ModelMissingError: It does not have the model.
         """
         model = self._plan.model
-        self._transport.request_json(
+        self._transports.threads.request_json(
             "POST",
             "/api/show",
             {"model": model},
@@ -113,9 +105,7 @@ class OllamaEmbeddingEngine(Engine):
         def error() -> LocalModelError:
             return EngineClosedError(f"The model {self._plan.model!r} was closed while it embedded.")
 
-        self._transport.close(error)
-        if self._async_transport is not self._transport:
-            self._async_transport.close(error)
+        self._transports.close(error)
 
 
 class OllamaVectorStream(ItemStream[VectorDelta]):

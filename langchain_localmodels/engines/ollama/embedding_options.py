@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from langchain_localmodels.engines.ollama.server_options import OllamaRunnerWords, OllamaServerOptions
 
@@ -39,24 +39,13 @@ class OllamaEmbeddingOptions(OllamaServerOptions, OllamaRunnerWords):
         "top_k": ...,
         "top_p": ...,
     }
-    _not_identity: ClassVar[frozenset[str]] = frozenset({"async_client_kwargs", "sync_client_kwargs", "batch_size"})
+    _not_identity: ClassVar[frozenset[str]] = frozenset({"batch_size"})
 
     dimensions: Annotated[int, Field(ge=1)] | None = None
     """Length of the vectors, for models that were trained to be cut; `None` for all that the model gives."""
 
     batch_size: Annotated[int, Field(ge=1)] = 64
     """Most texts of one request."""
-
-    sync_client_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """More arguments for the HTTP client of synchronous calls; they come before those of `client_kwargs`."""
-
-    async_client_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """More arguments for the HTTP client of asynchronous calls; they come before those of `client_kwargs`."""
-
-    @field_validator("sync_client_kwargs", "async_client_kwargs", mode="before")
-    @classmethod
-    def _more_client_kwargs_may_be_none(cls, value: Any) -> Any:
-        return {} if value is None else value
 
     def _new_engine(self) -> Engine:
         from langchain_localmodels.engines.ollama.embedding_engine import OllamaEmbeddingEngine

@@ -18,13 +18,14 @@ from langchain_localmodels.engines.base import (
     Engine,
     FinishDelta,
 )
-from langchain_localmodels.engines.ollama.address import REACH_HINT
 from langchain_localmodels.engines.ollama.address import base_url as read_address
 from langchain_localmodels.engines.ollama.answers import AnswerReader
+from langchain_localmodels.engines.ollama.extras import OllamaExtras
 from langchain_localmodels.engines.ollama.failures import explain
 from langchain_localmodels.engines.ollama.knowledge import Knowledge, read_details, recall, remember, running_window
-from langchain_localmodels.engines.ollama.prompt_check import prompt_check
-from langchain_localmodels.engines.ollama.requests import OllamaExtras, chat_payload, generate_payload
+from langchain_localmodels.engines.ollama.requests import chat_payload, generate_payload
+from langchain_localmodels.engines.ollama.silent_faults import fault_check
+from langchain_localmodels.engines.ollama.transports import Transports
 from langchain_localmodels.errors import EngineClosedError, LocalModelError
 from langchain_localmodels.transport.http import HTTPTransport
 from langchain_localmodels.transport.items import ItemStream
@@ -40,7 +41,8 @@ class OllamaEngine(Engine):
         model: The model's name, as `ollama list` gives it.
         base_url: Where the server is, by the rules of `OLLAMA_HOST`; `None` for this machine.
         context_window: Size of the context window that requests ask for, in tokens, where that is known.
-        client_options: Arguments for httpx's clients, such as `headers`, `auth` or `verify`.
+        client_options: Arguments for httpx's clients of threads, such as `headers`, `auth` or `verify`.
+        async_client_options: The same for those of tasks; `None` for the same arguments.
 
     Raises:
         InvalidRequestError: `base_url` cannot be read.
@@ -53,16 +55,12 @@ class OllamaEngine(Engine):
         base_url: str | None = None,
         context_window: int | None = None,
         client_options: Mapping[str, Any] | None = None,
+        async_client_options: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model
         self._context_window = context_window
         self._url = read_address(base_url)
-        self._transport = HTTPTransport(
-            self._url,
-            server="Ollama",
-            client_options=client_options,
-            hint=REACH_HINT,
-        )
+        self._transports = Transports(self._url, client_options, async_client_options)
 
     def chat(self, request: ChatRequest) -> OllamaStream:
         """Begin to answer a conversation. Nothing is sent before the first read."""
@@ -80,6 +78,7 @@ class OllamaEngine(Engine):
             constrain="schema",
             tokenizer=False,
             images=known is None or known.details.can("vision") is not False,
+            audio=known is None or known.details.can("audio") is not False,
             context_window=known.context_window(self._context_window) if known else self._context_window,
         )
 
@@ -92,19 +91,19 @@ class OllamaEngine(Engine):
             EngineUnreachableError: The server is not there.
             ModelMissingError: It does not have the model.
         """
-        answer = self._transport.request_json(
+        answer = self._transports.threads.request_json(
             "POST", "/api/show", {"model": self.model}, explain=partial(explain, model=self.model)
         )
         details = read_details(self.model, answer)
         window = None
         if self._context_window is None and not details.remote:
             with suppress(LocalModelError):  # Not all servers tell, and nothing depends on it.
-                window = running_window(self.model, self._transport.request_json("GET", "/api/ps"))
+                window = running_window(self.model, self._transports.threads.request_json("GET", "/api/ps"))
         remember(self._url, self.model, Knowledge(details, window))
 
     def close(self) -> None:
         """End all running requests with `EngineClosedError`. The model stays on the server, as `keep_alive` says."""
-        self._transport.close(lambda: EngineClosedError(f"The model {self.model!r} was closed while it answered."))
+        self._transports.close(lambda: EngineClosedError(f"The model {self.model!r} was closed while it answered."))
 
     def _stream(
         self, path: str, request: ChatRequest | CompletionRequest, payload: Callable[[str], dict[str, Any]]
@@ -112,9 +111,9 @@ class OllamaEngine(Engine):
         settings = request.settings
         model = settings.model or self.model
 
-        def begin() -> ByteStream:
+        def begin(transport: HTTPTransport) -> ByteStream:
             extras = settings.extras
-            return self._transport.stream(
+            return transport.stream(
                 "POST",
                 path,
                 payload(model),
@@ -123,7 +122,17 @@ class OllamaEngine(Engine):
                 explain=partial(explain, model=model),
             )
 
-        return OllamaStream(begin, model, prompt_check(request, model, self._window_of(request)))
+        return OllamaStream(
+            partial(begin, self._transports.threads),
+            partial(begin, self._transports.tasks),
+            partial(
+                AnswerReader,
+                model,
+                one_call=isinstance(request, ChatRequest) and not request.parallel_tool_calls,
+                raw=isinstance(settings.extras, OllamaExtras) and bool(settings.extras.generate.get("raw")),
+            ),
+            fault_check(request, model, self._window_of(request)),
+        )
 
     def _window_of(self, request: ChatRequest | CompletionRequest) -> int | None:
         extras = request.settings.extras
@@ -135,26 +144,34 @@ class OllamaStream(ItemStream[Delta]):
     """One answer as it is made; see `Stream`.
 
     Args:
-        begin: Makes the request, at the first read.
-        model: The model that is asked.
+        begin: Makes the request of a thread, at the first read.
+        abegin: The same for a task.
+        answer: Makes what reads the answer.
         check: Hears of the end of the answer.
     """
 
-    def __init__(self, begin: Callable[[], ByteStream], model: str, check: Callable[[FinishDelta], None]) -> None:
+    def __init__(
+        self,
+        begin: Callable[[], ByteStream],
+        abegin: Callable[[], ByteStream],
+        answer: Callable[[], AnswerReader],
+        check: Callable[[FinishDelta, AnswerReader], None],
+    ) -> None:
         super().__init__()
         self._begin = begin
-        self._model = model
+        self._abegin = abegin
+        self._answer = answer
         self._check = check
 
     def _read(self) -> Generator[Delta, None, None]:
         if self._ended():
             return
-        answer, source = AnswerReader(self._model), self._hold(self._begin())
+        answer, source = self._answer(), self._hold(self._begin())
         try:
             for data in source:
                 for delta in answer.feed(data):
                     if isinstance(delta, FinishDelta):
-                        self._check(delta)
+                        self._check(delta, answer)
                         source.finish()  # A reader that stops at the last delta leaves nothing open.
                     if self._ended():
                         return
@@ -169,12 +186,12 @@ class OllamaStream(ItemStream[Delta]):
     async def _aread(self) -> AsyncGenerator[Delta, None]:
         if self._ended():
             return
-        answer, source = AnswerReader(self._model), self._hold(self._begin())
+        answer, source = self._answer(), self._hold(self._abegin())
         try:
             async for data in source:
                 for delta in answer.feed(data):
                     if isinstance(delta, FinishDelta):
-                        self._check(delta)
+                        self._check(delta, answer)
                         await source.afinish()
                     if self._ended():
                         return

@@ -20,9 +20,65 @@ from langchain_localmodels.errors import (
 _TOO_LONG = re.compile(
     r"exceeds the available context size|prompt is longer than the context|input length exceeds the context", re.I
 )
-_NO_IMAGES = re.compile(r"image input is not supported|does not support (multimodal|images)", re.I)
-_UNSUPPORTED = re.compile(r"does not support", re.I)
-_BAD_VALUE = re.compile(r"^option \"|^invalid format:|invalid think|^invalid options", re.I)
+_REFUSALS: tuple[tuple[str, type[LocalModelError], str, str | None], ...] = (
+    # The first that fits counts. What it says, the error, and its hint.
+    # What Go's decoder says of newer values in the servers of their day:
+    (
+        r"cannot unmarshal object into .*\.format of type string",
+        UnsupportedFeatureError,
+        "This Ollama knows no JSON Schema as a format, which it does from 0.5.0 on: {message}",
+        'Update Ollama, or use `format="json"` (`method="json_mode"`) and say in the prompt what is wanted.',
+    ),
+    (
+        r"cannot unmarshal string into .*\.think of type bool",
+        UnsupportedFeatureError,
+        "This Ollama knows no levels of thinking, which it does from 0.11.0 on: {message}",
+        "Update Ollama, or use `reasoning=True`.",
+    ),
+    (
+        r"^invalid think value: \"max\"",
+        UnsupportedFeatureError,
+        'This Ollama does not know the level "max", which it does from 0.22.0 on: {message}',
+        'Update Ollama, or use `reasoning="high"`.',
+    ),
+    (
+        r"(image|audio) input is not supported|does not support (multimodal|images)",
+        UnsupportedContentError,
+        "Ollama: {message}",
+        "Use a model that reads images, or that hears: `ollama show {model}` tells.",
+    ),
+    (
+        r"JSON schema error|failed to (parse|initialize) (grammar|samplers)",
+        InvalidRequestError,
+        "Ollama cannot hold an answer to this JSON Schema: {message}",
+        "Leave out the part that it names.",
+    ),
+    (
+        r"logprobs is not supported with tools",
+        UnsupportedFeatureError,
+        "Ollama tells no log probabilities of an answer that may call tools: {message}",
+        "Ask for them without tools, or force a call with `tool_choice`.",
+    ),
+    (
+        r"invalid tool call arguments|does not match the expected .* format",
+        EngineError,
+        "Ollama could not read a tool call of {model!r}: {message}",
+        "Where `max_tokens` (`num_predict`) cut it off, give a larger one.",
+    ),
+    # Ollama answers some of these with 500, but asking again is no use.
+    (
+        r"^option \"|^invalid format:|invalid think|^invalid options|^template: |^raw mode does not|quantization",
+        InvalidRequestError,
+        "Ollama: {message}",
+        None,
+    ),
+    (
+        r"does not support",
+        UnsupportedFeatureError,
+        "Ollama: {message}",
+        "`ollama show {model}` tells what the model can do.",
+    ),
+)
 _GO_MAP = re.compile(r"map\[.*?message:(?P<message>.*?)(?: [a-z_]+:[^ ]*)*\]\s*$", re.S)
 
 
@@ -53,17 +109,16 @@ def explain(status: int | None, text: str, *, model: str) -> LocalModelError | N
         )
     error = _refusal(message, model)
     if error is None and status is None:
-        error = EngineError(f"Ollama failed while it answered: {message}")
+        return EngineError(f"Ollama failed while it answered: {message}")
+    if error is None and details and status in (400, 500):  # as the status says, but without llama-server's wrapping
+        return (InvalidRequestError if status == 400 else EngineError)(f"Ollama: {message}")
     return error
 
 
 def _refusal(message: str, model: str) -> LocalModelError | None:
-    if _NO_IMAGES.search(message):
-        return UnsupportedContentError(f"Ollama: {message}", hint="Use a model that reads images.")
-    if _UNSUPPORTED.search(message):
-        return UnsupportedFeatureError(f"Ollama: {message}", hint=f"`ollama show {model}` tells what the model can do.")
-    if _BAD_VALUE.search(message):
-        return InvalidRequestError(f"Ollama: {message}")  # Ollama answers these with 500, but asking again is no use.
+    for pattern, kind, text, hint in _REFUSALS:
+        if re.search(pattern, message, re.I):
+            return kind(text.format(message=message, model=model), hint=hint and hint.format(model=model))
     return None
 
 

@@ -18,7 +18,6 @@ LEAST_WINDOW = 4096
 _NOT_HERE = (
     "image_url_inputs",
     "pdf_inputs",
-    "audio_inputs",
     "video_inputs",
     "image_tool_message",
     "pdf_tool_message",
@@ -168,7 +167,8 @@ class Knowledge:
                 "text_inputs": writes,
                 "text_outputs": writes,
                 "image_inputs": bool(details.can("vision")),
-                "attachment": bool(details.can("vision")),
+                "audio_inputs": bool(details.can("audio")),
+                "attachment": bool(details.can("vision") or details.can("audio")),
                 "reasoning_output": bool(details.can("thinking")),
                 "tool_calling": bool(details.can("tools")),
                 "tool_choice": writes and not details.remote,

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from langchain_localmodels.engines.base import Engine
+from langchain_localmodels.engines.ollama.extras import OPTIONS, OllamaExtras
 from langchain_localmodels.engines.ollama.knowledge import recall
-from langchain_localmodels.engines.ollama.requests import OPTIONS, OllamaExtras
 from langchain_localmodels.engines.ollama.server_options import OllamaRunnerWords, OllamaServerOptions
 from langchain_localmodels.errors import InvalidRequestError
 from langchain_localmodels.options import LocalModelOptions
@@ -63,7 +63,11 @@ class OllamaOptions(OllamaServerOptions, _AnswerOptions):
         from langchain_localmodels.engines.ollama.engine import OllamaEngine
 
         return OllamaEngine(
-            self.model, base_url=self._address(), context_window=self._window(), client_options=self._client_options()
+            self.model,
+            base_url=self._address(),
+            context_window=self._window(),
+            client_options=self._client_options(self.sync_client_kwargs),
+            async_client_options=self._client_options(self.async_client_kwargs),
         )
 
     def _extras(self, overrides: dict[str, Any]) -> OllamaExtras:

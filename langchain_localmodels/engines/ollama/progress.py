@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
@@ -12,6 +13,7 @@ from langchain_localmodels.errors import EngineError, EngineUnreachableError, Lo
 from langchain_localmodels.transport.framing import NDJSONDecoder
 
 _WIDTH = 30
+_NO_MANIFEST = re.compile(r"pull model manifest:.*(file does not exist|manifest unknown|not found)", re.I | re.S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ class ProgressReader:
         return found
 
     def _error(self, text: str) -> LocalModelError:
-        if "file does not exist" in text or "not found" in text:
+        # A library without the model is a manifest that does not exist. Parts of the server itself may be missing too.
+        if _NO_MANIFEST.search(text):
             return ModelMissingError(
                 f"There is no model {self._model!r} to be fetched: {text}",
                 hint="Look it up at https://ollama.com/library: a name is `model:tag`.",

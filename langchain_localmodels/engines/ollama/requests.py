@@ -5,64 +5,28 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import fields, replace
 from typing import Any
 
+from langchain_localmodels.dialects.media import audio_format
 from langchain_localmodels.engines.base import (
+    Audio,
     ChatRequest,
     CompletionRequest,
     Constraint,
-    EngineExtras,
     GenerationSettings,
     Grammar,
     Image,
     JsonOutput,
+    Text,
     Tool,
     ToolCall,
     Turn,
 )
-from langchain_localmodels.errors import InvalidRequestError, UnsupportedFeatureError
-
-
-@dataclass(frozen=True, slots=True)
-class OllamaExtras(EngineExtras):
-    """What a request can say to Ollama beyond the contract. `None` leaves a value to the server.
-
-    Attributes:
-        num_ctx: Size of the context window, in tokens. A value other than the loaded model's loads it anew; so do the
-            next five.
-        num_batch: Prompt tokens processed in one step.
-        num_gpu: Layers on the GPU; 0 for none, -1 for as many as fit.
-        main_gpu: Which GPU holds what is not split.
-        num_thread: CPU threads; 0 for the server's choice.
-        use_mmap: Whether weights are mapped from the file and not read.
-        num_keep: Tokens at the prompt's beginning that stay when the window overflows.
-        keep_alive: How long the model stays loaded after this request: seconds, or a duration such as `"10m"`;
-            negative for ever, 0 not at all.
-        think: Whether the model thinks first: `True`, `False`, or how much: `"low"`, `"medium"`, `"high"`, `"max"`.
-        options: More entries of Ollama's `options`, by Ollama's names; they come before all others.
-        body: More entries of the request itself, such as `truncate`.
-        generate: The same for text requests alone: `raw`, `suffix`, `system`, `template`.
-        max_retries: How often to send the request again when nothing came of it; `None` for the default.
-    """
-
-    num_ctx: int | None = None
-    num_batch: int | None = None
-    num_gpu: int | None = None
-    main_gpu: int | None = None
-    num_thread: int | None = None
-    use_mmap: bool | None = None
-    num_keep: int | None = None
-    keep_alive: int | float | str | None = None
-    think: bool | str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    body: Mapping[str, Any] = field(default_factory=dict)
-    generate: Mapping[str, Any] = field(default_factory=dict)
-    max_retries: int | None = None
-
-
-OPTIONS = ("num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap", "num_keep")
-"""The fields of `OllamaExtras` that go into `options`, under their own names."""
+from langchain_localmodels.engines.ollama.extras import OPTIONS, OllamaExtras
+from langchain_localmodels.engines.ollama.property_order import in_order
+from langchain_localmodels.engines.ollama.tool_schemas import tool_parameters
+from langchain_localmodels.errors import InvalidRequestError, UnsupportedContentError, UnsupportedFeatureError
 
 
 def chat_payload(request: ChatRequest, model: str) -> dict[str, Any]:
@@ -139,15 +103,12 @@ def _format(constraint: Constraint | None) -> Any:
             "Ollama takes no grammar.", hint="Ask for JSON, or for a JSON Schema, with `format` or structured output."
         )
     if isinstance(constraint, JsonOutput):
-        return "json" if constraint.schema is None else constraint.schema
+        return "json" if constraint.schema is None else in_order(constraint.schema)
     return None
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
-    entry = tool.as_openai()
-    # Without these two keys Ollama's decoder and some templates fail.
-    entry["function"]["parameters"] = {"type": "object", "properties": {}, **tool.parameters}
-    return entry
+    return replace(tool, parameters=tool_parameters(tool)).as_openai()
 
 
 def _messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
@@ -161,9 +122,9 @@ def _messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
 
 def _message(turn: Turn, called: Mapping[str, str]) -> dict[str, Any]:
     message: dict[str, Any] = {"role": turn.role, "content": turn.text}
-    images = [base64.b64encode(part.data).decode("ascii") for part in turn.parts if isinstance(part, Image)]
-    if images:
-        message["images"] = images
+    media = [_media(part) for part in turn.parts if not isinstance(part, Text)]
+    if media:
+        message["images"] = media
     if turn.reasoning:
         message["thinking"] = turn.reasoning
     if turn.tool_calls:
@@ -178,6 +139,16 @@ def _message(turn: Turn, called: Mapping[str, str]) -> dict[str, Any]:
         if turn.tool_call_id:
             message["tool_call_id"] = turn.tool_call_id
     return message
+
+
+def _media(part: Image | Audio) -> str:
+    # Ollama takes audio in the place of images, and tells by the first bytes which it is: what else it would take for
+    # an image.
+    if isinstance(part, Audio) and audio_format(part.data) is None:
+        raise UnsupportedContentError(
+            f"Ollama reads no audio of this kind ({part.mime_type}).", hint="Give it as WAV or MP3."
+        )
+    return base64.b64encode(part.data).decode("ascii")
 
 
 _INVALID = "invalid_json"

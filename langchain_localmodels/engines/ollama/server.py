@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from langchain_localmodels.engines.ollama import listing
 from langchain_localmodels.engines.ollama.address import REACH_HINT
 from langchain_localmodels.engines.ollama.address import base_url as read_address
+from langchain_localmodels.engines.ollama.credentials import with_key
 from langchain_localmodels.engines.ollama.failures import explain
 from langchain_localmodels.engines.ollama.knowledge import ModelDetails, forget, read_details
 from langchain_localmodels.engines.ollama.listing import ListedModel, RunningModel
@@ -47,7 +48,7 @@ class OllamaServer:
 
     Args:
         base_url: Where the server is: host, `host:port` or URL; `None` for what OLLAMA_HOST says, or else this machine.
-        api_key: Sent as a bearer token.
+        api_key: Sent as a bearer token; `None` for OLLAMA_API_KEY where the server is Ollama's own service.
         client_kwargs: Arguments for the HTTP clients, by httpx's names, such as `headers`, `auth` or `verify`.
         timeout: Longest wait for the next bytes of an answer, in seconds; `None` for no limit.
         max_retries: How often a request is sent again when the connection is refused or the server busy; `None` for
@@ -80,14 +81,11 @@ class OllamaServer:
         from langchain_localmodels.transport.http import HTTPTransport
 
         self.base_url = read_address(base_url or os.environ.get("OLLAMA_HOST"))
-        options = dict(client_kwargs or {})
-        if api_key is not None:
-            options["headers"] = {"Authorization": f"Bearer {api_key}", **dict(options.get("headers") or {})}
         self._more: dict[str, Any] = {"timeout": timeout, "max_retries": max_retries}
         self._transport = HTTPTransport(
             self.base_url,
             server="Ollama",
-            client_options=options,
+            client_options=with_key(client_kwargs or {}, self.base_url, api_key),
             hint=REACH_HINT,
         )
 

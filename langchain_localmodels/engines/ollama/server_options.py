@@ -16,6 +16,7 @@ from typing_extensions import Self
 
 from langchain_localmodels.engine_options import EngineOptions
 from langchain_localmodels.engines.ollama.address import base_url as read_address
+from langchain_localmodels.engines.ollama.credentials import with_key
 from langchain_localmodels.errors import InvalidRequestError
 
 _DURATION = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))*")
@@ -68,6 +69,8 @@ class OllamaServerOptions(EngineOptions):
         {
             "base_url",
             "client_kwargs",
+            "sync_client_kwargs",
+            "async_client_kwargs",
             "keep_alive",
             "num_batch",
             "num_gpu",
@@ -88,6 +91,12 @@ class OllamaServerOptions(EngineOptions):
     client_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Arguments for the HTTP clients, by httpx's names, such as `headers`, `auth` or `verify`."""
 
+    sync_client_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """More arguments for the HTTP client of synchronous calls; they come before those of `client_kwargs`."""
+
+    async_client_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """More arguments for the HTTP client of asynchronous calls; they come before those of `client_kwargs`."""
+
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 600.0
     """Longest wait for the next bytes of an answer, in seconds; `None` for no limit. A server that loads a model is
     silent, and stops loading when its client hangs up."""
@@ -104,7 +113,7 @@ class OllamaServerOptions(EngineOptions):
         read_address(value)
         return value
 
-    @field_validator("client_kwargs", mode="before")
+    @field_validator("client_kwargs", "sync_client_kwargs", "async_client_kwargs", mode="before")
     @classmethod
     def _client_kwargs_may_be_none(cls, value: Any) -> Any:
         return {} if value is None else value
@@ -127,13 +136,10 @@ class OllamaServerOptions(EngineOptions):
     def _model_name(self) -> str:
         return self.model
 
-    def _client_options(self, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def _client_options(self, more: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments for the HTTP clients, with the key among the headers."""
-        options = {**self.client_kwargs, **(more or {})}
-        if self.api_key is not None:
-            bearer = {"Authorization": f"Bearer {self.api_key.get_secret_value()}"}
-            options["headers"] = {**bearer, **dict(options.get("headers") or {})}
-        return options
+        key = None if self.api_key is None else self.api_key.get_secret_value()
+        return with_key({**self.client_kwargs, **more}, self._address(), key)
 
     def _identity_extra(self) -> dict[str, Any]:
         # Two servers may have different models under one name.
