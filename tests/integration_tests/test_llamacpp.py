@@ -23,10 +23,10 @@ import pytest
 
 from langchain_localmodels import ChatLlamaCpp, LlamaCpp
 from langchain_localmodels.demo import model_path
-from langchain_localmodels.engines.llamacpp import pool
+from langchain_localmodels.dialects.prompt_text import cut_long_runs
+from langchain_localmodels.engines import sharing
 from langchain_localmodels.engines.llamacpp.binding import library
 from langchain_localmodels.engines.llamacpp.binding.context import Batch, Context
-from langchain_localmodels.engines.llamacpp.binding.model import cut_long_runs
 from langchain_localmodels.engines.llamacpp.scheduler import Scheduler
 from langchain_localmodels.engines.llamacpp.slots import Slots
 from langchain_localmodels.errors import (
@@ -119,12 +119,12 @@ def test_close_ends_the_thread():
         thread = scheduler_of(llm)._thread
         assert thread.is_alive()
     assert not thread.is_alive()
-    assert not any(entry.thread._thread is thread for entry in pool._entries.values())
+    assert not any(entry.thread._thread is thread for entry in sharing._entries.values())
 
 
 @pytest.mark.parametrize("used", [False, True])
 def test_a_collected_object_lets_go(used: bool, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pool, "_LINGER", 0.0)
+    monkeypatch.setattr(sharing, "_LINGER", 0.0)
     llm = make_llm(n_ctx=301)
     thread = scheduler_of(llm)._thread
     if used:
@@ -622,9 +622,9 @@ def test_without_verbose_it_is_silent(capfd: pytest.CaptureFixture[str]):
 
 @pytest.mark.skipif(library.has_gpu_support(), reason="this llama.cpp was built with GPU support")
 def test_layers_on_a_gpu_that_is_not_there(caplog: pytest.LogCaptureFixture):
-    from langchain_localmodels.engines.llamacpp import config
+    from langchain_localmodels.engines import common
 
-    config._warned.clear()
+    common._warned.clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             with make_llm(n_gpu_layers=1) as llm:

@@ -17,8 +17,9 @@ from pydantic import ValidationError
 
 from langchain_localmodels import LlamaCpp, LlamaCppEmbeddings
 from langchain_localmodels.demo import embedding_model_path, model_path
+from langchain_localmodels.engines import sharing
 from langchain_localmodels.engines.base import EmbeddingRequest
-from langchain_localmodels.engines.llamacpp import config, pool
+from langchain_localmodels.engines.llamacpp import config
 from langchain_localmodels.engines.llamacpp.binding.context import Batch, Context
 from langchain_localmodels.errors import (
     EngineClosedError,
@@ -179,7 +180,7 @@ def test_copies_and_pickles_embed_alike():
 
 
 def test_a_collected_object_lets_go(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pool, "_LINGER", 0.0)
+    monkeypatch.setattr(sharing, "_LINGER", 0.0)
     embeddings = make(n_ctx=77)
     embeddings.embed_query("Hello")
     thread = embeddings.engine._hold.thread()._thread  # type: ignore[attr-defined]

@@ -45,6 +45,7 @@ RULES = [
     ("engines/values.py", []),
     ("engines/base.py", [".engines.values"]),
     ("engines/worker.py", CONTRACT),
+    ("engines/common.py", []),
     ("engines/threads.py", [*CONTRACT, ".engines.worker"]),
     ("engines/sharing.py", [*CONTRACT, ".engines.worker", ".engines.threads"]),
     ("engines/*/__init__.py", []),
@@ -59,7 +60,7 @@ RULES = [
         "engines/*",
         [
             *CONTRACT,
-            *("./ROOM", ".engines.worker", ".engines.threads", ".engines.sharing"),
+            *("./ROOM", ".engines.common", ".engines.worker", ".engines.threads", ".engines.sharing"),
             *(".dialects", ".transport", ".weights", *ONLY_THERE),
         ],
     ),

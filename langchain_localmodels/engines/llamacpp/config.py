@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from dataclasses import dataclass
 
+from langchain_localmodels.engines.common import usable_cpus, warn_once
 from langchain_localmodels.engines.llamacpp.binding.context import ContextParams
 from langchain_localmodels.engines.llamacpp.binding.library import has_gpu_support, package_version
 from langchain_localmodels.engines.llamacpp.binding.model import ModelParams
 from langchain_localmodels.errors import InvalidRequestError
 from langchain_localmodels.weights.gguf import GGUFHeader, read_header
 from langchain_localmodels.weights.memory import available_memory, choose_window, window_for
-
-_logger = logging.getLogger(__name__)
 
 _GPU_HINT = """\
 n_gpu_layers=%d was asked for, but the installed llama-cpp-python was built without GPU support:
@@ -186,24 +184,7 @@ def _lora(path: str, scale: float) -> tuple[str, tuple[int, int], float]:
     return os.path.realpath(path), (status.st_size, status.st_mtime_ns), scale
 
 
-def usable_cpus() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
-
-
 def default_threads() -> int:
     """Threads to generate with: that is bound by memory, and the second thread of a core adds nothing to it."""
     usable = usable_cpus()
     return usable if usable <= 4 else usable // 2
-
-
-_warned: set[str] = set()
-
-
-def warn_once(message: str) -> None:
-    """Log a warning, once in the life of the process."""
-    if message not in _warned:
-        _warned.add(message)
-        _logger.warning(message)

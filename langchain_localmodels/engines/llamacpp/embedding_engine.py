@@ -8,7 +8,7 @@ from langchain_localmodels.engines.base import Capabilities, EmbeddingRequest, E
 from langchain_localmodels.engines.llamacpp import weights
 from langchain_localmodels.engines.llamacpp.config import EmbeddingConfig
 from langchain_localmodels.engines.llamacpp.embedder import Embedder, EmbeddingTask
-from langchain_localmodels.engines.llamacpp.hold import ThreadHold
+from langchain_localmodels.engines.sharing import ThreadHold
 from langchain_localmodels.engines.worker import WorkerStream
 
 
@@ -24,7 +24,7 @@ class LlamaCppEmbeddingEngine(Engine):
 
     def capabilities(self) -> Capabilities:
         """See `Engine.capabilities`. Reads the file's header only."""
-        window = self._hold.params[1].window
+        window = self._hold.key[1].window
         return Capabilities(
             tools="prompt", constrain="none", tokenizer=True, chat=False, embeds=True, context_window=window
         )

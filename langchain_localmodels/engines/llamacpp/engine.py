@@ -27,14 +27,15 @@ from langchain_localmodels.engines.base import (
     Tool,
     Turn,
 )
+from langchain_localmodels.engines.common import warn_once
 from langchain_localmodels.engines.llamacpp import weights
 from langchain_localmodels.engines.llamacpp.binding.model import Model
 from langchain_localmodels.engines.llamacpp.binding.samplers import takes_grammars
-from langchain_localmodels.engines.llamacpp.config import GenerationConfig, warn_once
-from langchain_localmodels.engines.llamacpp.hold import ThreadHold
+from langchain_localmodels.engines.llamacpp.config import GenerationConfig
 from langchain_localmodels.engines.llamacpp.requests import Plan, Task
 from langchain_localmodels.engines.llamacpp.scheduler import Scheduler
 from langchain_localmodels.engines.llamacpp.stats import EngineStats
+from langchain_localmodels.engines.sharing import ThreadHold
 from langchain_localmodels.engines.worker import WorkerStream
 from langchain_localmodels.errors import (
     ChatTemplateError,
@@ -202,7 +203,8 @@ class LlamaCppEngine(Engine):
 
     @property
     def _window(self) -> int:
-        return self._hold.params[1].window
+        window: int = self._hold.key[1].window
+        return window
 
     @property
     def _header(self) -> GGUFHeader:

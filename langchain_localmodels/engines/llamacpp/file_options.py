@@ -6,25 +6,25 @@ Checks the model file's header at construction; llama.cpp itself is not imported
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
-from langchain_localmodels.engine_options import EngineOptions
+from langchain_localmodels.engines.isolation.options import IsolationOptions
 
 if TYPE_CHECKING:
-    from langchain_localmodels.engines.base import Engine
     from langchain_localmodels.engines.llamacpp.config import WeightsConfig
     from langchain_localmodels.weights.gguf import GGUFHeader
 
 
-class LlamaCppFileOptions(EngineOptions):
+class LlamaCppFileOptions(IsolationOptions):
     """What llama.cpp needs to know to load a file."""
 
     _engine_name: ClassVar[str] = "llamacpp"
+    _engine_title: ClassVar[str] = "llama.cpp"
     _aliases: ClassVar[Mapping[str, str]] = {
         "flash_attn": "flash_attention",
         # Ollama's names
@@ -41,7 +41,7 @@ class LlamaCppFileOptions(EngineOptions):
         "embedding": ...,
     }
     _not_identity: ClassVar[frozenset[str]] = frozenset(
-        {"n_threads", "n_batch", "n_parallel", "main_gpu", "tensor_split", "use_mmap", "use_mlock", "isolate"}
+        {"n_threads", "n_batch", "n_parallel", "main_gpu", "tensor_split", "use_mmap", "use_mlock"}
     )
 
     model_path: str
@@ -66,10 +66,6 @@ class LlamaCppFileOptions(EngineOptions):
 
     use_mlock: bool = False
     """Keep the system from swapping the weights out."""
-
-    isolate: bool = False
-    """Run llama.cpp in a child process, so that a crash in native code is an `EngineCrashedError`, and not the end of
-    this program. Objects with the same settings share it."""
 
     flash_attention: bool | None = None
     """Whether to use flash attention; `None` lets llama.cpp choose."""
@@ -105,15 +101,6 @@ class LlamaCppFileOptions(EngineOptions):
     @property
     def _header(self) -> GGUFHeader:
         return header_of(self.model_path)
-
-    def _engine_of(self, kind: Callable[[Any], Engine], config: Any) -> Engine:
-        """Make the engine, here or in a child process."""
-        if not self.isolate:
-            return kind(config)
-        from langchain_localmodels.engines.isolation.engine import IsolatedEngine
-        from langchain_localmodels.engines.isolation.protocol import Recipe
-
-        return IsolatedEngine(Recipe(kind, config), title="llama.cpp", verbose=config.verbose)
 
     def _weights(self) -> WeightsConfig:
         from langchain_localmodels.engines.llamacpp.config import WeightsConfig

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+from langchain_localmodels.dialects.prompt_text import cut_long_runs, encoded
 from langchain_localmodels.engines.llamacpp.binding.library import lib, library_log, said, uses_amx
 from langchain_localmodels.errors import EngineError, InvalidRequestError, ModelFileError
 from langchain_localmodels.weights.tokens import check_tokens
-
-_LONGEST_RUN = 8000
-"""Most characters without a change between space and not space that are turned into tokens at once: the pre-tokenizers
-of many models are regular expressions, which recurse for each character and overrun the stack at about 25,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +115,8 @@ class Model:
         Raises:
             InvalidRequestError: The text holds half a character.
         """
-        try:
-            raw = text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise InvalidRequestError(
-                f"The text holds half a character (the lone surrogate U+{ord(text[error.start]):04X} "
-                f"at position {error.start}), which is no text.",
-                hint="It was probably decoded wrongly. text.encode('utf-16', 'surrogatepass')"
-                ".decode('utf-16', 'replace') repairs what can be repaired.",
-            ) from error
-        if not self._cuts_runs or len(text) < _LONGEST_RUN:
+        raw = encoded(text)
+        if not self._cuts_runs:
             return self._tokenize(raw, add_special, parse_special)
         tokens: list[int] = []
         for piece in cut_long_runs(text):
@@ -188,13 +175,3 @@ class Model:
         model, self._model = self._model, None
         if model:
             lib.llama_model_free(model)
-
-
-def cut_long_runs(text: str) -> Iterator[str]:
-    """Cut a text where it goes on for too long without a change between space and not space; joined, it is the same."""
-    at = 0
-    for run in re.finditer(r"\S+|\s+", text):
-        for cut in range(run.start() + _LONGEST_RUN, run.end(), _LONGEST_RUN):
-            yield text[at:cut]
-            at = cut
-    yield text[at:]
