@@ -134,7 +134,8 @@ def _calls_of(answer: Sequence[Delta]) -> list[ToolCall]:
 
 
 def _written(answer: Sequence[Delta]) -> str:
-    said = [delta.text for delta in answer if isinstance(delta, TextDelta)]
+    text = "".join(delta.text for delta in answer if isinstance(delta, TextDelta))
+    said = [text] if text else []
     said += [delta.raw for delta in answer if isinstance(delta, InvalidToolCallDelta)]
     said += [_as_json([call]) for call in _calls_of(answer)]
     return "\n".join(said)

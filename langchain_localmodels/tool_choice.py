@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_localmodels.engines.base import ChatRequest, DeltaStream, Engine, Grammar, ToolChoice
-from langchain_localmodels.errors import InvalidRequestError
+from langchain_localmodels.engines.base import ChatRequest, DeltaStream, Engine, Grammar, JsonOutput, ToolChoice
+from langchain_localmodels.errors import InvalidRequestError, UnsupportedFeatureError
 
 _FORCES_ANY = ("any", "required")
 WORDS = frozenset({"auto", "none", *_FORCES_ANY})
@@ -72,17 +72,30 @@ def _from_dict(choice: Mapping[str, Any], names: Sequence[str]) -> object:
 def chat(engine: Engine, request: ChatRequest) -> DeltaStream:
     """Begin to answer a conversation, as `Engine.chat` does, on an engine that may not know how to force a call.
 
-    A forced call comes before a format that the answer would have without it.
+    A forced call comes before a format that the answer would have without it. Where an engine can be held to nothing,
+    calls and JSON are asked for in the prompt, and checked.
 
     Raises:
-        InvalidRequestError: There is a grammar beside it.
+        InvalidRequestError: There is a grammar beside a call that is forced.
+        UnsupportedFeatureError: There is a grammar, and the engine cannot be held to it.
     """
-    if not request.must_call:
+    constraint = request.settings.constraint
+    if not request.must_call and constraint is None:
         return engine.chat(request)
     constrain = engine.capabilities().constrain
+    if not request.must_call:
+        if constrain != "none":
+            return engine.chat(request)
+        if isinstance(constraint, JsonOutput):
+            from langchain_localmodels.asked_output import AskedStream
+
+            return AskedStream(engine, request, constraint)
+        raise UnsupportedFeatureError(
+            "This engine cannot hold an answer to a grammar.", hint="LlamaCpp and ChatLlamaCpp can."
+        )
     if constrain == "grammar":
         return engine.chat(request)
-    if isinstance(request.settings.constraint, Grammar):
+    if isinstance(constraint, Grammar):
         raise InvalidRequestError(
             f"`grammar` and tool_choice={request.tool_choice!r} both say what the answer is.", hint="Give one of them."
         )

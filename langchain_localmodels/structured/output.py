@@ -20,7 +20,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import patch_config
 from langchain_core.runnables.utils import ConfigurableFieldSpec
 
-from langchain_localmodels.errors import InvalidRequestError
+from langchain_localmodels.errors import InvalidRequestError, StructuredOutputError
 from langchain_localmodels.faces import ManyAtOnce
 from langchain_localmodels.structured.reading import AnswerReader, GrowingAnswer, Method, Tries
 from langchain_localmodels.structured.schema import traceable, wanted_from
@@ -196,7 +196,10 @@ class StructuredOutput(ManyAtOnce[Any]):
         tries = Tries(self._reader, given, self._options.max_repairs)
         while tries.go_on:
             child = patch_config(config, callbacks=run_manager.get_child(tries.tag))
-            tries.take(self._bound.invoke(tries.question, child, **kwargs))
+            try:
+                tries.take(self._bound.invoke(tries.question, child, **kwargs))
+            except StructuredOutputError as error:
+                tries.fail(error)
         return tries.result(self._options.include_raw)
 
     async def _aanswer(
@@ -210,7 +213,10 @@ class StructuredOutput(ManyAtOnce[Any]):
         tries = Tries(self._reader, given, self._options.max_repairs)
         while tries.go_on:
             child = patch_config(config, callbacks=run_manager.get_child(tries.tag))
-            tries.take(await bound.ainvoke(tries.question, child, **kwargs))
+            try:
+                tries.take(await bound.ainvoke(tries.question, child, **kwargs))
+            except StructuredOutputError as error:
+                tries.fail(error)
         return tries.result(self._options.include_raw)
 
     # --- a stream ---------------------------------------------------------------------------------------------------
@@ -255,8 +261,12 @@ class StructuredOutput(ManyAtOnce[Any]):
             return
         growing = GrowingAnswer(self._reader, self._options.include_raw)
         with closing(cast("Any", self._bound.stream(given, config, **kwargs))) as chunks:
-            for chunk in chunks:
-                yield from growing.take(chunk)
+            try:
+                for chunk in chunks:
+                    yield from growing.take(chunk)
+            except StructuredOutputError as error:
+                yield from growing.fail(error)
+                return
         yield from growing.end()
 
     async def _apieces(
@@ -273,8 +283,13 @@ class StructuredOutput(ManyAtOnce[Any]):
         bound = await self._abound()
         growing = GrowingAnswer(self._reader, self._options.include_raw)
         async with aclosing(cast("Any", bound.astream(given, config, **kwargs))) as chunks:
-            async for chunk in chunks:
-                for piece in growing.take(chunk):
+            try:
+                async for chunk in chunks:
+                    for piece in growing.take(chunk):
+                        yield piece
+            except StructuredOutputError as error:
+                for piece in growing.fail(error):
                     yield piece
+                return
         for piece in growing.end():
             yield piece

@@ -145,14 +145,22 @@ class Tries:
         try:
             _, self._value = self._reader.read(message)
         except StructuredOutputError as error:
-            self._error = error
-            if self._left and error.is_retryable:
-                self.question = [*_messages(self._given), *_complaint(message, error, self._reader)]
-                self._failures.append(error.message)
-                self._left -= 1
-                self.go_on = True
+            self._refuse(message, error)
         except Exception as error:  # noqa: BLE001 - the schema's own validators may raise anything; see `result`
             self._error = error
+
+    def fail(self, error: StructuredOutputError) -> None:
+        """Take the error of a model that was asked for this, by an engine that cannot hold it to anything."""
+        self._message, self.go_on = _message_of(error), False
+        self._refuse(self._message, error)
+
+    def _refuse(self, message: AIMessage, error: StructuredOutputError) -> None:
+        self._error = error
+        if self._left and error.is_retryable:
+            self.question = [*_messages(self._given), *_complaint(message, error, self._reader)]
+            self._failures.append(error.message)
+            self._left -= 1
+            self.go_on = True
 
     def result(self, include_raw: bool) -> Any:
         """Give what the last answer came to.
@@ -168,6 +176,14 @@ class Tries:
         if error is not None:
             raise error
         return self._value
+
+
+def _message_of(error: StructuredOutputError) -> AIMessage:
+    """What the model wrote, as a message, and as the error's `raw`."""
+    if not isinstance(error.raw, AIMessage):
+        metadata = {"finish_reason": error.finish_reason} if error.finish_reason else {}
+        error.raw = AIMessage(error.llm_output or "", response_metadata=metadata)
+    return error.raw
 
 
 def _with_failures(last: StructuredOutputError, failures: Sequence[str]) -> StructuredOutputError:
@@ -259,6 +275,17 @@ class GrowingAnswer:
             yield _result(message, parsed, None)
         elif value != self._given:
             yield parsed
+
+    def fail(self, error: StructuredOutputError) -> Iterator[Any]:
+        """Give the error of a model that was asked for this, by an engine that cannot hold it to anything.
+
+        Raises:
+            StructuredOutputError: That error, unless the message is wanted as well.
+        """
+        message = _message_of(error)
+        if not self._include_raw:
+            raise error
+        yield _result(message, None, error)
 
     def _piece(self, chunk: AIMessage) -> str:
         if self._reader.method != "function_calling":
