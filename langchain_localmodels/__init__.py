@@ -22,6 +22,9 @@ from langchain_localmodels._version import __version__
 if TYPE_CHECKING:
     from langchain_localmodels.chat_models import LocalChatModel
     from langchain_localmodels.embeddings import LocalEmbeddings
+    from langchain_localmodels.engines.gpt4all.chat_models import ChatGPT4All
+    from langchain_localmodels.engines.gpt4all.embeddings import GPT4AllEmbeddings
+    from langchain_localmodels.engines.gpt4all.llms import GPT4All
     from langchain_localmodels.engines.llamacpp.chat_models import ChatLlamaCpp
     from langchain_localmodels.engines.llamacpp.embeddings import LlamaCppEmbeddings
     from langchain_localmodels.engines.llamacpp.llms import LlamaCpp
@@ -38,10 +41,13 @@ if TYPE_CHECKING:
     from langchain_localmodels.prompts import ConditionalPromptSelector, is_chat_model, is_llm
 
 __all__ = [
+    "ChatGPT4All",
     "ChatLlamaCpp",
     "ChatLlamafile",
     "ChatOllama",
     "ConditionalPromptSelector",
+    "GPT4All",
+    "GPT4AllEmbeddings",
     "LlamaCpp",
     "LlamaCppEmbeddings",
     "Llamafile",

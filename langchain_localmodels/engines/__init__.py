@@ -57,6 +57,13 @@ ENGINES: dict[str, EngineEntry] = {
         embeddings="OllamaEmbeddings",
         aliases=(("Ollama", "OllamaLLM"),),
     ),
+    "gpt4all": EngineEntry(
+        title="GPT4All",
+        package="gpt4all",
+        llm="GPT4All",
+        chat="ChatGPT4All",
+        embeddings="GPT4AllEmbeddings",
+    ),
     "llamafile": EngineEntry(
         title="llamafile",
         package="llamafile",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from langchain_localmodels.engines import ENGINES
 from langchain_localmodels.testing.contract import EngineContractTests
-from tests.integration_tests.rows import ROWS, LlamaCppRow, LlamafileRow, OllamaRow
+from tests.integration_tests.rows import ROWS, GPT4AllRow, LlamaCppRow, LlamafileRow, OllamaRow
 
 
 class TestLlamaCpp(LlamaCppRow):
@@ -15,6 +15,10 @@ class TestLlamaCpp(LlamaCppRow):
 
 
 class TestOllama(OllamaRow):
+    pass
+
+
+class TestGPT4All(GPT4AllRow):
     pass
 
 
