@@ -43,13 +43,14 @@ unit_tests: $(STAMP)  ## run the tests that need no engine
 integration_tests: $(SERVER)  ## run the tests that need a real engine
 	$(BIN)/python -m pytest tests/integration_tests
 
-benchmark: $(SERVER)  ## measure, on an idle machine, and write the results into docs/: about 45 minutes on two cores
+benchmark: $(SERVER)  ## measure, on an idle machine, and write the results into docs/: about 50 minutes on two cores
 	@scripts/with_heartbeat $(BIN)/python -m pip install -q --group benchmark
 	@mkdir -p build
 	$(BIN)/python tests/benchmarks/import_time.py
 	$(BIN)/python tests/benchmarks/full_power.py --json build/benchmarks.json
 	$(BIN)/python tests/benchmarks/servers.py --json build/servers.json
-	$(BIN)/python tests/benchmarks/report.py build/benchmarks.json build/servers.json
+	$(BIN)/python tests/benchmarks/gpt4all_speed.py --json build/gpt4all.json
+	$(BIN)/python tests/benchmarks/report.py build/benchmarks.json build/servers.json build/gpt4all.json
 
 lint: $(STAMP) type  ## check style and types
 	$(BIN)/ruff check .

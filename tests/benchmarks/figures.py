@@ -25,8 +25,9 @@ class Bar:
         return f"{'at least' if self.at_least else 'at most'} {self.limit:g}{f' {self.unit}' if self.unit else ''}"
 
 
-LLAMACPP, SERVERS = "llamacpp", "servers"
+LLAMACPP, SERVERS, GPT4ALL = "llamacpp", "servers", "gpt4all"
 FLOOR = "langchain-core's floor"
+ITS_OWN = "gpt4all's own"
 _CHATS, _TEXTS = ("ChatOllama", "ChatLlamafile"), ("OllamaLLM", "Llamafile")
 
 BARS = {
@@ -54,6 +55,7 @@ BARS = {
             for name in (*_CHATS, *_TEXTS)
         ),
     ),
+    GPT4ALL: (Bar("stream", ITS_OWN, 0.95),),
 }
 """What each program measures."""
 

@@ -1,4 +1,4 @@
-"""Writes what full_power.py and servers.py measured into docs/: `python tests/benchmarks/report.py RESULTS.json …`.
+"""Writes what the benchmarks measured into docs/: `python tests/benchmarks/report.py RESULTS.json …`.
 
 The tables go between the markers of each program in docs/benchmarks.md, the plots into SVG files beside it.
 """
@@ -16,7 +16,7 @@ import matplotlib as mpl
 if not __package__:  # run by its path
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.benchmarks.figures import LLAMACPP, SERVERS, Bar, Results, missing, rows, spread
+from tests.benchmarks.figures import GPT4ALL, LLAMACPP, SERVERS, Bar, Results, missing, rows, spread
 
 mpl.use("svg")
 from matplotlib import pyplot as plt
@@ -25,8 +25,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 BEGIN = {
     LLAMACPP: "<!-- measured: written by tests/benchmarks/report.py -->",
     SERVERS: "<!-- measured with servers: written by tests/benchmarks/report.py -->",
+    GPT4ALL: "<!-- measured with GPT4All: written by tests/benchmarks/report.py -->",
 }
-PLOT = {LLAMACPP: "benchmarks.svg", SERVERS: "benchmarks-servers.svg"}
+PLOT = {LLAMACPP: "benchmarks.svg", SERVERS: "benchmarks-servers.svg", GPT4ALL: "benchmarks-gpt4all.svg"}
 END = "<!-- end of what was measured -->"
 _PASSED, _MISSED = "#4a7fb5", "#c0504d"
 
@@ -117,7 +118,7 @@ def _draw_panel(axis: plt.Axes, title: str, found: list[tuple[Bar, tuple[float, 
 def main() -> None:
     """Write the page and the plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path, nargs="+", help="what full_power.py and servers.py wrote with --json")
+    parser.add_argument("results", type=Path, nargs="+", help="what the programs wrote with --json")
     parser.add_argument("--docs", type=Path, default=DOCS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     for path in args.results:

@@ -19,7 +19,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, Too
 from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 
-from langchain_localmodels import ChatLlamaCpp
+from langchain_localmodels import ChatGPT4All, ChatLlamaCpp, init_local_chat_model
 from langchain_localmodels.demo import model_path
 
 CITY = "San Francisco, CA"
@@ -39,8 +39,15 @@ class Joke(BaseModel):
     punchline: str = Field(description="answer to resolve the joke")
 
 
+@pytest.fixture(scope="module", params=["llamacpp", "gpt4all"])
+def chat(request):
+    with init_local_chat_model(f"{request.param}:{model_path}", temperature=0, n_threads=1, max_tokens=200) as model:
+        yield model
+
+
 @pytest.fixture(scope="module")
-def chat():
+def held():
+    """A model that can be held to a form."""
     with ChatLlamaCpp(model_path=model_path, temperature=0, n_threads=1, max_tokens=200) as model:
         yield model
 
@@ -75,9 +82,9 @@ def test_many_agents_at_once_do_not_mix(chat):
 # --- structured responses -------------------------------------------------------------------------------------------
 
 
-def test_the_strategy_is_the_models_own_because_its_profile_says_so(chat):
-    assert chat.profile["structured_output"] is True
-    agent = create_agent(chat, [], response_format=Joke)
+def test_the_strategy_is_the_models_own_because_its_profile_says_so(held):
+    assert held.profile["structured_output"] is True
+    agent = create_agent(held, [], response_format=Joke)
     answer = agent.invoke({"messages": [HumanMessage("Tell me a joke about cats.")]})
     assert isinstance(answer["structured_response"], Joke)
     last = answer["messages"][-1]
@@ -85,7 +92,17 @@ def test_the_strategy_is_the_models_own_because_its_profile_says_so(chat):
     assert json.loads(last.text) == answer["structured_response"].model_dump()
 
 
-async def test_a_response_format_beside_tools_leaves_room_for_calls(chat):
+def test_the_strategy_is_a_call_where_the_model_cannot_be_held_to_a_form():
+    with ChatGPT4All(model=model_path, temperature=0, n_threads=1, max_tokens=200) as chat:
+        assert chat.profile["structured_output"] is False
+        answer = create_agent(chat, [], response_format=Joke).invoke(
+            {"messages": [HumanMessage("Tell me a joke about cats.")]}
+        )
+    assert isinstance(answer["structured_response"], Joke)
+    assert [name for name, _ in calls_of(answer["messages"])] == ["Joke"]
+
+
+async def test_a_response_format_beside_tools_leaves_room_for_calls(held):
     class Report(BaseModel):
         """The weather at a location."""
 
@@ -93,14 +110,14 @@ async def test_a_response_format_beside_tools_leaves_room_for_calls(chat):
         sky: str
 
     schema = {"type": "json_schema", "json_schema": {"name": "Report", "schema": Report.model_json_schema()}}
-    both = chat.bind_tools([get_weather], response_format=schema)
+    both = held.bind_tools([get_weather], response_format=schema)
     asked = await both.ainvoke(QUESTION["messages"])
     assert [(c["name"], c["args"]) for c in asked.tool_calls] == [("get_weather", {"location": CITY})]
     for seed in range(6):
         message = both.bind(temperature=1.5, seed=seed).invoke("Hello!")
         if message.response_metadata["finish_reason"] != "length":
             assert message.tool_calls or Report.model_validate_json(message.text)
-    alone = chat.bind_tools([], response_format=schema).invoke(QUESTION["messages"])
+    alone = held.bind_tools([], response_format=schema).invoke(QUESTION["messages"])
     assert Report.model_validate_json(alone.text)
 
 

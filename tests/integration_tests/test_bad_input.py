@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from langchain_localmodels import ChatLlamaCpp, LlamaCpp
+from langchain_localmodels import ChatGPT4All, ChatLlamaCpp, GPT4All, LlamaCpp
 from langchain_localmodels.demo import model_path
 from langchain_localmodels.engines.base import Sampling
 from langchain_localmodels.errors import (
@@ -42,21 +43,35 @@ def still_usable(llm: LlamaCpp) -> Iterator[None]:
     assert llm.invoke(PROMPT) == want
 
 
-def make(path: Path | str) -> LlamaCpp:
+Make = Callable[[Path], LlamaCpp | GPT4All]
+
+
+def on_llamacpp(path: Path) -> LlamaCpp:
     return LlamaCpp(model_path=str(path), temperature=0, n_threads=1)
+
+
+def on_gpt4all(path: Path) -> GPT4All:
+    return GPT4All(model=str(path), temperature=0, n_threads=1)
+
+
+@pytest.fixture(params=[on_llamacpp, on_gpt4all])
+def make(request: pytest.FixtureRequest) -> Make:
+    """Makes a model on a file, on each engine that reads files."""
+    made: Make = request.param
+    return made
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_missing_file(tmp_path: Path):
+def test_a_missing_file(make: Make, tmp_path: Path):
     with pytest.raises(ModelFileNotFoundError, match=r"no-such\.gguf") as caught:
         make(tmp_path / "no-such.gguf")
     assert isinstance(caught.value, FileNotFoundError)
     assert caught.value.hint
 
 
-def test_a_directory(tmp_path: Path):
+def test_a_directory(make: Make, tmp_path: Path):
     with pytest.raises(ModelFileError, match=r"director|folder"):
         make(tmp_path)
 
@@ -74,7 +89,7 @@ def test_a_directory(tmp_path: Path):
         (b"GGUF\x09\x00\x00\x00" + bytes(64), "version"),
     ],
 )
-def test_not_a_model_file(tmp_path: Path, content: bytes, told: str):
+def test_not_a_model_file(make: Make, tmp_path: Path, content: bytes, told: str):
     path = tmp_path / "model.gguf"
     path.write_bytes(content)
     with pytest.raises(ModelFileError, match=told) as caught:
@@ -82,7 +97,7 @@ def test_not_a_model_file(tmp_path: Path, content: bytes, told: str):
     assert str(path) in str(caught.value)
 
 
-def test_the_old_name_of_the_guide(tmp_path: Path):
+def test_the_old_name_of_the_guide(make: Make, tmp_path: Path):
     path = tmp_path / "nous-hermes-13b.ggmlv3.q4_0.bin"
     path.write_bytes(b"tjgg" + bytes(64))
     with pytest.raises(ModelFileError, match="GGML") as caught:
@@ -91,22 +106,23 @@ def test_the_old_name_of_the_guide(tmp_path: Path):
 
 
 @pytest.mark.parametrize("part", [0.0001, 0.01, 0.5, 0.999])
-def test_a_truncated_file(tmp_path: Path, part: float):
+def test_a_truncated_file(make: Make, tmp_path: Path, part: float):
     path = tmp_path / "model.gguf"
     path.write_bytes(GOOD[: int(len(GOOD) * part)])
     with pytest.raises(ModelFileError):
         make(path)
 
 
-def test_an_unknown_architecture(tmp_path: Path):
+def test_an_unknown_architecture(make: Make, tmp_path: Path):
     path = tmp_path / "model.gguf"
     path.write_bytes(GOOD.replace(b"general.architecture", b"general.architecture", 1).replace(b"llama", b"xlama"))
     with pytest.raises(ModelFileError, match="xlama") as caught:
         make(path).invoke(PROMPT)
-    assert "newer llama-cpp-python" in str(caught.value.hint)
+    hint = {on_llamacpp: "newer llama-cpp-python", on_gpt4all: "LlamaCpp and ChatLlamaCpp"}[make]
+    assert hint in str(caught.value.hint)
 
 
-def test_a_file_without_a_vocabulary(tmp_path: Path):
+def test_a_file_without_a_vocabulary(make: Make, tmp_path: Path):
     path = tmp_path / "model.gguf"
     path.write_bytes(GOOD.replace(b"gpt2", b"none", 1))
     with pytest.raises(ModelFileError):
@@ -131,7 +147,7 @@ def test_odd_recommendations_of_a_file_are_not_followed(key: str, value: float):
     assert filled(Sampling(top_k=3), top_k=7).top_k == 3
 
 
-def test_a_file_that_vanishes_after_construction(tmp_path: Path):
+def test_a_file_that_vanishes_after_construction(make: Make, tmp_path: Path):
     path = tmp_path / "model.gguf"
     path.write_bytes(GOOD)
     llm = make(path)
@@ -140,7 +156,7 @@ def test_a_file_that_vanishes_after_construction(tmp_path: Path):
         llm.invoke(PROMPT)
 
 
-def test_a_failed_load_can_be_tried_again(tmp_path: Path):
+def test_a_failed_load_can_be_tried_again(make: Make, tmp_path: Path):
     path = tmp_path / "model.gguf"
     path.write_bytes(GOOD)
     llm = make(path)
@@ -262,8 +278,9 @@ def test_a_prompt_with_a_nul(llm: LlamaCpp):
         ),
     ],
 )
-def test_a_bad_chat_template(template: str, told: str):
-    chat = ChatLlamaCpp(model_path=model_path, chat_template=template, n_threads=1)
+@pytest.mark.parametrize("kind", [partial(ChatLlamaCpp, model_path=model_path), partial(ChatGPT4All, model=model_path)])
+def test_a_bad_chat_template(template: str, told: str, kind: Callable[..., ChatLlamaCpp | ChatGPT4All]):
+    chat = kind(chat_template=template, n_threads=1)
     with pytest.raises(ChatTemplateError, match=told):
         chat.invoke("Hello")
     chat.close()
@@ -276,5 +293,5 @@ def test_no_chat_template(tmp_path: Path):
         with pytest.raises(ChatTemplateError, match="no chat template") as caught:
             chat.invoke("Hello")
         assert "chat_template" in str(caught.value.hint)
-    with make(path) as llm:
+    with on_llamacpp(path) as llm:
         assert llm.invoke(PROMPT)

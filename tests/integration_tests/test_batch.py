@@ -1,4 +1,4 @@
-"""Many inputs at once, on real llama.cpp and over real sockets."""
+"""Many inputs at once, on real llama.cpp and gpt4all, and over real sockets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 
-from langchain_localmodels import ChatLlamaCpp, LlamaCpp
+from langchain_localmodels import ChatGPT4All, ChatLlamaCpp, GPT4All, LlamaCpp
 from langchain_localmodels.demo import model_path
 from langchain_localmodels.engines.llamacpp.stats import EngineStats
 from langchain_localmodels.errors import EngineError, InvalidRequestError, PromptTooLongError
@@ -46,7 +46,7 @@ def text(answer: Any) -> str:
     return answer if isinstance(answer, str) else str(answer.content)
 
 
-# --- llama.cpp --------------------------------------------------------------------------------------------------------
+# --- in this process --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=[LlamaCpp, ChatLlamaCpp])
@@ -54,6 +54,15 @@ def llama(request: pytest.FixtureRequest) -> Any:
     with request.param(
         model_path=model_path, temperature=0, max_tokens=24, n_threads=1, n_parallel=4, n_ctx=512
     ) as model:
+        model.load()
+        yield model
+
+
+@pytest.fixture(params=[LlamaCpp, ChatLlamaCpp, GPT4All, ChatGPT4All])
+def in_process(request: pytest.FixtureRequest) -> Any:
+    """A model of each engine of this process, on one thread."""
+    name = "model" if request.param in (GPT4All, ChatGPT4All) else "model_path"
+    with request.param(**{name: model_path}, temperature=0, max_tokens=24, n_threads=1, n_ctx=512) as model:
         model.load()
         yield model
 
@@ -77,16 +86,16 @@ def never_ending(model: Any) -> dict[str, Any]:
     return {"max_tokens": None, "logit_bias": dict.fromkeys(ends, -1000.0)}
 
 
-def test_a_batch_answers_as_single_calls_do_and_takes_no_threads(llama: Any) -> None:
-    alone = [text(llama.invoke(prompt)) for prompt in PROMPTS]
+def test_a_batch_answers_as_single_calls_do_and_takes_no_threads(in_process: Any) -> None:
+    alone = [text(in_process.invoke(prompt)) for prompt in PROMPTS]
     heard, before = Tokens(), threading.active_count()
-    assert [text(answer) for answer in llama.batch(PROMPTS, {"callbacks": [heard]})] == alone
+    assert [text(answer) for answer in in_process.batch(PROMPTS, {"callbacks": [heard]})] == alone
     assert sorted(heard.texts.values()) == sorted(alone)
     assert heard.threads == {threading.get_ident()}
     assert heard.most_threads == before
-    as_completed = dict(llama.batch_as_completed(PROMPTS))
+    as_completed = dict(in_process.batch_as_completed(PROMPTS))
     assert [text(as_completed[number]) for number in range(len(PROMPTS))] == alone
-    assert [text(answer) for answer in asyncio.run(llama.abatch(PROMPTS, {"max_concurrency": 2}))] == alone
+    assert [text(answer) for answer in asyncio.run(in_process.abatch(PROMPTS, {"max_concurrency": 2}))] == alone
 
 
 def test_an_error_is_the_engines_own_and_frees_the_others(llama: Any) -> None:

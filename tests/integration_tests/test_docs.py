@@ -1,7 +1,7 @@
 """The documentation: its code runs, shows what it says, and its tables say what the code says.
 
 Every ```python block of `docs/*.md` and README.md runs, those of one file in order and in one namespace, on the demo
-model, on the double of an Ollama server, or on a real `llama-server`. Comments before a block say more:
+models, on the double of an Ollama server, or on a real `llama-server`. Comments before a block say more:
 
 - `<!-- not run: REASON -->` before a python block: it is only compiled.
 - `<!-- output -->` before a text block: what the python block before it prints, letter by letter.
@@ -33,15 +33,19 @@ from langchain_core import exceptions as core_exceptions
 from pydantic import BaseModel
 
 import langchain_localmodels
-from langchain_localmodels import LlamaCppEmbeddings, LlamafileEmbeddings, OllamaEmbeddings, errors
+from langchain_localmodels import GPT4AllEmbeddings, LlamaCppEmbeddings, LlamafileEmbeddings, OllamaEmbeddings, errors
 from langchain_localmodels.dialects.json_schema import schema_rules
 from langchain_localmodels.dialects.notations import NOTATIONS, notation_named
 from langchain_localmodels.dialects.reader import OutputReader
 from langchain_localmodels.engine_options import EngineOptions
-from langchain_localmodels.engines import ENGINES
+from langchain_localmodels.engines import ENGINES, sharing
 from langchain_localmodels.engines.base import Sampling, Tool, ToolCallDelta
+from langchain_localmodels.engines.gpt4all import checks as gpt4all_checks
+from langchain_localmodels.engines.gpt4all import choosing as gpt4all_choosing
+from langchain_localmodels.engines.gpt4all import config as gpt4all_config
+from langchain_localmodels.engines.gpt4all.file_options import GPT4AllFileOptions
+from langchain_localmodels.engines.gpt4all.options import GPT4AllOptions
 from langchain_localmodels.engines.llamacpp import config as llamacpp_config
-from langchain_localmodels.engines.llamacpp import pool as llamacpp_pool
 from langchain_localmodels.engines.llamacpp.file_options import LlamaCppFileOptions
 from langchain_localmodels.engines.llamacpp.options import LlamaCppOptions
 from langchain_localmodels.engines.llamacpp.sampling import DEFAULTS
@@ -93,7 +97,7 @@ def run(page: Path) -> Iterator[tuple[Block, str]]:
     for block in blocks(page):
         if block.language == "python":
             # Blank lines before it make the traceback tell the page's own line.
-            code = compile("\n" * block.line + block.text, str(page), "exec")
+            code = compile("\n" * block.line + block.text, str(page), "exec", dont_inherit=True)
             if block.comment.startswith("not run:"):
                 continue
             stdout = io.StringIO()
@@ -111,8 +115,8 @@ def run(page: Path) -> Iterator[tuple[Block, str]]:
 def end_what_lingers() -> None:
     """End the contexts of earlier tests, which stay for a while: what they have read shows in the counts of a page."""
     gc.collect()
-    with llamacpp_pool._lock:
-        idle = [entry.thread for entry in llamacpp_pool._entries.values() if not entry.users]
+    with sharing._lock:
+        idle = [entry.thread for entry in sharing._entries.values() if not entry.users]
         for thread in idle:
             thread.leave_at = time.monotonic()
     for thread in idle:
@@ -131,12 +135,13 @@ def llamafile_of(page: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def surroundings(page: Path) -> Iterator[None]:
-    """The servers that a page talks to, where variables say, and llama.cpp on one thread, with nothing read yet."""
+    """The servers that a page talks to, where variables say, and engines of this process on one thread, unread."""
     end_what_lingers()
     with (
         OllamaDouble() as double,
         mock.patch.dict(os.environ, {"OLLAMA_HOST": f"127.0.0.1:{double.port}", **llamafile_of(page)}),
         mock.patch.object(llamacpp_config, "usable_cpus", return_value=1),
+        mock.patch.object(gpt4all_config, "usable_cpus", return_value=1),
     ):
         double.models |= OLLAMA_MODELS
         yield
@@ -224,6 +229,8 @@ def test_the_vocabulary():
         ("parameters.md", "field", LocalModelOptions, Vocabulary),
         ("llamacpp.md", "field", LlamaCppOptions, LocalModelOptions),
         ("llamacpp.md", "embeddings field", LlamaCppEmbeddings, LlamaCppFileOptions),
+        ("gpt4all.md", "field", GPT4AllOptions, LocalModelOptions),
+        ("gpt4all.md", "embeddings field", GPT4AllEmbeddings, GPT4AllFileOptions),
         ("ollama.md", "field", OllamaOptions, LocalModelOptions),
         ("ollama.md", "embeddings field", OllamaEmbeddings, OllamaOptions),
         ("llamafile.md", "field", LlamafileOptions, LocalModelOptions),
@@ -245,6 +252,20 @@ def test_sampling_defaults():
     told = {names(name)[0]: names(value)[0] for name, value in rows}
     used = {name: getattr(DEFAULTS, name) for name in Sampling.__dataclass_fields__}
     assert told == {name: f"{value!r}" for name, value in used.items() if value not in (None, ())}
+
+
+def test_sampling_defaults_of_gpt4all():
+    rows = table("gpt4all.md", "parameter | GPT4All's default")
+    told = {names(name)[0]: names(value)[0] for name, value in rows}
+    used = {name: getattr(gpt4all_choosing.DEFAULTS, name, None) for name in Sampling.__dataclass_fields__}
+    assert told == {name: f"{value!r}" for name, value in used.items() if value is not None}
+
+
+def test_what_gpt4all_reads():
+    told = {name: set(names(cell)) for name, cell in table("gpt4all.md", "what | which ones GPT4All knows")}
+    assert told["architectures that write"] == gpt4all_checks._WRITING_ARCHITECTURES
+    assert told["architectures that embed"] == gpt4all_checks.EMBEDDING_ARCHITECTURES
+    assert told["pre-tokenizers"] == gpt4all_checks._PRE_TOKENIZERS
 
 
 _ANY_OBJECT: dict[str, Any] = {"type": "object", "properties": {"a": {}}, "required": ["a"]}

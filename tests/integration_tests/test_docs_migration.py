@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from langchain_localmodels import LlamaCppEmbeddings, LlamafileEmbeddings, OllamaEmbeddings
+from langchain_localmodels import GPT4AllEmbeddings, LlamaCppEmbeddings, LlamafileEmbeddings, OllamaEmbeddings
+from langchain_localmodels.engines.gpt4all.options import GPT4AllOptions
 from langchain_localmodels.engines.llamacpp.options import LlamaCppOptions
 from langchain_localmodels.engines.llamafile.options import LlamafileOptions
 from langchain_localmodels.engines.ollama.options import OllamaOptions
+from langchain_localmodels.vocabulary import ALIASES
 from tests.integration_tests.test_docs import DOCS, names, table
 
 OPTIONS = {
@@ -19,6 +21,8 @@ OPTIONS = {
     "LlamaCppEmbeddings": LlamaCppEmbeddings,
     "Ollama": OllamaOptions,
     "OllamaEmbeddings": OllamaEmbeddings,
+    "GPT4All": GPT4AllOptions,
+    "GPT4AllEmbeddings": GPT4AllEmbeddings,
     "llamafile": LlamafileOptions,
     "LlamafileEmbeddings": LlamafileEmbeddings,
 }
@@ -48,7 +52,7 @@ def test_renamed_fields(whose: str):
     assert {names(old)[0]: names(new)[0] for old, new in rows} == own(OPTIONS[whose], "_aliases")
 
 
-@pytest.mark.parametrize(("whose", "least"), list(zip(OPTIONS, (16, 7, 16, 11, 20, 2), strict=True)))
+@pytest.mark.parametrize(("whose", "least"), list(zip(OPTIONS, (16, 7, 16, 11, 15, 7, 20, 2), strict=True)))
 def test_kept_fields(whose: str, least: int):
     text = (DOCS / "migration.md").read_text("utf-8")
     (kept,) = re.findall(rf"^Kept fields of {re.escape(whose)}: (.*?)\n\n", text, re.MULTILINE | re.DOTALL)
@@ -59,9 +63,15 @@ def test_kept_fields(whose: str, least: int):
 
 @pytest.mark.parametrize(
     ("header", "options"),
-    [("field", LlamaCppOptions), ("embeddings field", LlamaCppEmbeddings), ("llamafile field", LlamafileOptions)],
+    [
+        ("field", LlamaCppOptions),
+        ("embeddings field", LlamaCppEmbeddings),
+        ("GPT4All field", GPT4AllOptions),
+        ("llamafile field", LlamafileOptions),
+    ],
 )
 def test_changed_defaults(header: str, options: type[BaseModel]):
     for name, _, today, _ in table("migration.md", f"{header} | langchain-community | here | why"):
-        field = options.model_fields[names(name)[0]]
-        assert names(today)[0] == f"{field.default!r}", name
+        word = names(name)[0]
+        field = options.model_fields[ALIASES.get(word, word)]
+        assert names(today)[0] == f"{field.default!r}", word

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from langchain_core.callbacks import CallbackManager, StreamingStdOutCallbackHandler
 from langchain_core.prompts import PromptTemplate
 
-from langchain_localmodels import ChatLlamaCpp, ChatOllama, ConditionalPromptSelector, LlamaCpp, Llamafile, OllamaLLM
+from langchain_localmodels import (
+    ChatLlamaCpp,
+    ChatOllama,
+    ConditionalPromptSelector,
+    GPT4All,
+    LlamaCpp,
+    Llamafile,
+    OllamaLLM,
+)
 from langchain_localmodels.demo import model_path
+from langchain_localmodels.engines.gpt4all import config as gpt4all_config
+from langchain_localmodels.errors import ModelFileError
 from tests.llama_server import chat_server, chat_server_at
 from tests.ollama_server import serving
 
@@ -93,6 +104,25 @@ def test_the_llamacpp_cell(capfd: pytest.CaptureFixture[str]):
     llm.bind(temperature=0).invoke("The first man on the moon was ... Let's think step by step")
     assert "prefix reused" in capfd.readouterr().err
     llm.close()
+
+
+def test_the_gpt4all_cell(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gpt4all_config, "usable_cpus", lambda: 1)  # others may need theirs
+    llm = GPT4All(model=model_path)
+    answer = llm.invoke("The first man on the moon was ... Let's think step by step")
+    assert isinstance(answer, str)
+    assert answer.strip()
+    assert "Neil Armstrong" in llm.invoke("The first man on the moon was ...", temperature=0)
+    llm.close()
+
+
+def test_the_file_of_the_gpt4all_cell(tmp_path: Path):
+    """It is in GGML's format of before GGUF, of which nothing but the first bytes is looked at."""
+    path = tmp_path / "nous-hermes-13b.ggmlv3.q4_0.bin"
+    path.write_bytes(b"tjgg\x03\0\0\0" + bytes(100))
+    with pytest.raises(ModelFileError, match="old GGML format") as caught:
+        GPT4All(model=path)
+    assert "nous-hermes-13b" in str(caught.value.hint)
 
 
 def test_the_llamafile_cell(monkeypatch: pytest.MonkeyPatch):

@@ -15,8 +15,11 @@ from langchain_core.load import dumps, loads
 from langchain_core.runnables import ConfigurableField
 
 from langchain_localmodels import (
+    ChatGPT4All,
     ChatLlamaCpp,
     ChatOllama,
+    GPT4All,
+    GPT4AllEmbeddings,
     LlamaCpp,
     LlamaCppEmbeddings,
     OllamaLLM,
@@ -35,9 +38,13 @@ QUESTION = "Who was the first man on the moon?"
 FAST = {"temperature": 0, "n_threads": 1, "max_tokens": 12}
 
 
-@pytest.fixture(params=[ChatLlamaCpp, LlamaCpp])
-def llamacpp(request):
-    with request.param(model_path=model_path, **FAST) as made:
+FILE_FIELD = {ChatLlamaCpp: "model_path", LlamaCpp: "model_path", ChatGPT4All: "model", GPT4All: "model"}
+"""The classes on a file, and the field that names it."""
+
+
+@pytest.fixture(params=list(FILE_FIELD), ids=lambda cls: cls.__name__)
+def on_file(request):
+    with request.param(**{FILE_FIELD[request.param]: model_path}, **FAST) as made:
         yield made
 
 
@@ -67,15 +74,15 @@ def test_metadata_name_the_model_that_answered(server):
     assert result.llm_output["model_name"] == "llama2:13b"
 
 
-async def test_llamacpp_refuses_another_model_per_call(llamacpp):
+async def test_a_model_on_a_file_refuses_another_model_per_call(on_file):
     own = Path(model_path).stem
-    assert text_of(llamacpp.invoke(QUESTION, model=own)) == text_of(llamacpp.invoke(QUESTION))
-    for ask in (llamacpp.invoke, lambda *args, **more: list(llamacpp.stream(*args, **more))):
+    assert text_of(on_file.invoke(QUESTION, model=own)) == text_of(on_file.invoke(QUESTION))
+    for ask in (on_file.invoke, lambda *args, **more: list(on_file.stream(*args, **more))):
         with pytest.raises(UnsupportedFeatureError, match="cannot switch to the model 'other'") as caught:
             ask(QUESTION, model="other")
         assert "another object" in caught.value.hint
     with pytest.raises(UnsupportedFeatureError):
-        await llamacpp.ainvoke(QUESTION, model="other")
+        await on_file.ainvoke(QUESTION, model="other")
 
 
 # --- factory ----------------------------------------------------------------------------------------------------------
@@ -99,6 +106,8 @@ def test_what_the_factory_makes_works(server):
     with init_local_llm(model_path, **FAST) as llm:
         assert llm.invoke(QUESTION) == LlamaCpp(model_path=model_path, **FAST).invoke(QUESTION)
     assert init_local_llm("Ollama:tiny:latest").invoke("x") == "You said: x"
+    with init_local_llm(f"gpt4all:{model_path}", **FAST) as llm:
+        assert llm.invoke(QUESTION) == GPT4All(model=model_path, **FAST).invoke(QUESTION)
     with init_local_embeddings(f"llama.cpp:{embedding_model_path}", n_threads=1) as embeddings:
         assert isinstance(embeddings, Embeddings)
         assert len(embeddings.embed_query("x")) == len(embeddings.embed_documents(["x"])[0])
@@ -107,19 +116,23 @@ def test_what_the_factory_makes_works(server):
 # --- rebuilding -------------------------------------------------------------------------------------------------------
 
 
-def test_a_dump_answers_the_same(llamacpp):
-    dumped = dumps(llamacpp)
-    with loads(dumped, allowed_objects=[type(llamacpp)], valid_namespaces=["langchain_localmodels"]) as again:
-        assert text_of(again.invoke(QUESTION)) == text_of(llamacpp.invoke(QUESTION))
-    embeddings = LlamaCppEmbeddings(model_path=embedding_model_path, n_threads=1)
-    again = loads(dumps(embeddings), allowed_objects=[LlamaCppEmbeddings], valid_namespaces=["langchain_localmodels"])
+def test_a_dump_answers_the_same(on_file):
+    dumped = dumps(on_file)
+    with loads(dumped, allowed_objects=[type(on_file)], valid_namespaces=["langchain_localmodels"]) as again:
+        assert text_of(again.invoke(QUESTION)) == text_of(on_file.invoke(QUESTION))
+
+
+@pytest.mark.parametrize(("cls", "field"), [(LlamaCppEmbeddings, "model_path"), (GPT4AllEmbeddings, "model")])
+def test_a_dump_embeds_the_same(cls, field):
+    embeddings = cls(**{field: embedding_model_path}, n_threads=1)
+    again = loads(dumps(embeddings), allowed_objects=[cls], valid_namespaces=["langchain_localmodels"])
     assert again.embed_query("x") == embeddings.embed_query("x")
 
 
-def test_a_new_process_answers_the_same(llamacpp):
-    want = text_of(llamacpp.invoke(QUESTION))  # and so the object has an engine, which does not go along
+def test_a_new_process_answers_the_same(on_file):
+    want = text_of(on_file.invoke(QUESTION))  # and so the object has an engine, which does not go along
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert text_of(pool.apply(llamacpp.invoke, (QUESTION,))) == want
+        assert text_of(pool.apply(on_file.invoke, (QUESTION,))) == want
 
 
 def test_the_model_file_can_be_left_to_the_call(tmp_path):
@@ -145,7 +158,7 @@ def test_a_changed_field_is_what_the_engine_runs_with():
 # --- caches -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cls", [ChatLlamaCpp, LlamaCpp])
+@pytest.mark.parametrize("cls", list(FILE_FIELD))
 def test_a_file_that_was_replaced_is_another_model_to_a_cache(cls, tmp_path):
     path = tmp_path / "model.gguf"
     shutil.copy(model_path, path)
@@ -157,7 +170,7 @@ def test_a_file_that_was_replaced_is_another_model_to_a_cache(cls, tmp_path):
             super().update(prompt, llm_string, return_val)
 
     cache = Counting()
-    fields = {"model_path": str(path), "cache": cache, **FAST}
+    fields = {FILE_FIELD[cls]: str(path), "cache": cache, **FAST}
     with cls(**fields) as llm:
         llm.invoke(QUESTION)
     with cls(**{**fields, "n_threads": 2, "n_batch": 64}) as faster:

@@ -20,7 +20,7 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, HumanMessage
 
-from langchain_localmodels import ChatLlamaCpp, ChatLlamafile, LlamaCppEmbeddings
+from langchain_localmodels import ChatGPT4All, ChatLlamaCpp, ChatLlamafile, LlamaCppEmbeddings
 from langchain_localmodels.demo import embedding_model_path, model_path
 from langchain_localmodels.engines.llamacpp import config as llamacpp_config
 from langchain_localmodels.errors import InvalidRequestError
@@ -145,9 +145,16 @@ def test_the_chain_streams_pieces_first_and_then_the_answer(assistant):
     assert "".join(part["answer"] for part in parts[2:]) == "The camera belongs to Victor."
 
 
-def test_another_engine_answers_the_same(notes):
-    with ChatLlamafile(base_url=llama_server.chat_server().url, temperature=0) as served:
-        chain = local_rag.make_chain(local_rag.Assistant.of(notes, served, tiny=True))
+ENGINES = {
+    "llamafile": lambda: ChatLlamafile(base_url=llama_server.chat_server().url, temperature=0),
+    "gpt4all": lambda: ChatGPT4All(model=model_path, temperature=0, n_threads=1),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_another_engine_answers_the_same(notes, engine):
+    with ENGINES[engine]() as other:
+        chain = local_rag.make_chain(local_rag.Assistant.of(notes, other, tiny=True))
         assert chain.invoke({"question": "Who owns the camera?"})["answer"] == "The camera belongs to Victor."
 
 

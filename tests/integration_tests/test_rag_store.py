@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from langchain_localmodels import LlamaCppEmbeddings, LlamafileEmbeddings
+from langchain_localmodels import GPT4AllEmbeddings, LlamaCppEmbeddings, LlamafileEmbeddings
 from langchain_localmodels.demo import embedding_model_path
 from langchain_localmodels.errors import EngineError, InvalidRequestError
 from tests import llama_server
@@ -164,11 +164,17 @@ def test_a_store_of_another_model_is_refused(tmp_path, opened, embeddings):
         opened()
 
 
-def test_the_same_model_on_another_engine_goes_on_with_the_store(opened):
+ENGINES = {
+    "llamafile": lambda: LlamafileEmbeddings(base_url=llama_server.embedding_server().url),
+    "gpt4all": lambda: GPT4AllEmbeddings(model=embedding_model_path, n_threads=1),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_same_model_on_another_engine_goes_on_with_the_store(opened, engine):
     with opened() as store:
         store.update(rag_store.read_folder(NOTES))
-    server = LlamafileEmbeddings(base_url=llama_server.embedding_server().url)
-    with opened(server, "llamafile") as store:
+    with opened(ENGINES[engine](), engine) as store:
         assert store.update(rag_store.read_folder(NOTES)) == rag_store.Changes(pieces=44)
         assert store.find("Where does Ingrid live?")[0].page_content == "Ingrid lives in Oslo."
 

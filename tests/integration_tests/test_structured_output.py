@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from pydantic.v1 import BaseModel as BaseModelV1
 from typing_extensions import TypedDict
 
-from langchain_localmodels import ChatLlamaCpp
+from langchain_localmodels import ChatLlamaCpp, LocalChatModel, init_local_chat_model
 from langchain_localmodels.demo import model_path
 from langchain_localmodels.errors import StructuredOutputError
 from langchain_localmodels.structured.output import structured_output
@@ -62,9 +62,9 @@ class Mood(str, Enum):
     BAD = "bad"
 
 
-@pytest.fixture(scope="module")
-def chat() -> Iterator[ChatLlamaCpp]:
-    with ChatLlamaCpp(model_path=model_path, temperature=0, max_tokens=200, n_threads=1) as made:
+@pytest.fixture(scope="module", params=["llamacpp", "gpt4all"])
+def chat(request: pytest.FixtureRequest) -> Iterator[LocalChatModel]:
+    with init_local_chat_model(f"{request.param}:{model_path}", temperature=0, max_tokens=200, n_threads=1) as made:
         yield made
 
 
@@ -83,7 +83,7 @@ def wild() -> Iterator[ChatLlamaCpp]:
 @pytest.mark.parametrize(
     ("method", "prompt"), [("json_schema", JOKE), ("function_calling", JOKE), ("json_mode", JSON_JOKE)]
 )
-async def test_a_joke_in_every_way(chat: ChatLlamaCpp, schema: Any, method: Any, prompt: str):
+async def test_a_joke_in_every_way(chat: LocalChatModel, schema: Any, method: Any, prompt: str):
     structured = structured_output(chat, schema, method=method)
     whole = structured.invoke(prompt)
     as_dict = whole if isinstance(whole, dict) else whole.dict() if isinstance(whole, JokeV1) else whole.model_dump()
@@ -100,25 +100,25 @@ async def test_a_joke_in_every_way(chat: ChatLlamaCpp, schema: Any, method: Any,
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_facts_from_a_text(chat: ChatLlamaCpp, method: Any):
+def test_facts_from_a_text(chat: LocalChatModel, method: Any):
     chain = ChatPromptTemplate.from_template("Extract the data: {text}") | structured_output(chat, Human, method=method)
     assert chain.invoke({"text": FACTS}) == Human(name="Bob", age=41, city="Rome")
     texts = [FACTS.replace("41", str(age)) for age in range(30, 38)]
     assert [human.age for human in chain.batch([{"text": text} for text in texts])] == list(range(30, 38))
 
 
-def test_an_answer_that_is_cut_off_is_an_error(chat: ChatLlamaCpp):
+def test_an_answer_that_is_cut_off_is_an_error(chat: LocalChatModel):
     for method in ("json_schema", "function_calling"):
         structured = structured_output(chat, Human, method=method, max_repairs=2)
         with pytest.raises(StructuredOutputError, match="cut off") as caught:
             structured.invoke(FACTS, max_tokens=6)
         assert caught.value.finish_reason == "length"
-    raw = structured_output(chat, Human, include_raw=True).invoke(FACTS, max_tokens=6)
+    raw = structured_output(chat, Human, method="json_schema", include_raw=True).invoke(FACTS, max_tokens=6)
     assert raw["parsed"] is None
     assert raw["raw"].text == raw["parsing_error"].llm_output != ""
 
 
-def test_repairs_ask_the_model_again(chat: ChatLlamaCpp):
+def test_repairs_ask_the_model_again(chat: LocalChatModel):
     """In JSON mode it gives the keys that the prompt names, which are not those of the schema."""
     structured = structured_output(chat, Human, method="json_mode", max_repairs=1, include_raw=True)
     result = structured.invoke(JSON_JOKE)

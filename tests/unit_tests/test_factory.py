@@ -17,6 +17,7 @@ from langchain_localmodels import (
     ChatLlamaCpp,
     ChatLlamafile,
     ChatOllama,
+    GPT4AllEmbeddings,
     LlamaCpp,
     LlamaCppEmbeddings,
     LlamafileEmbeddings,
@@ -57,7 +58,7 @@ def test_engines_are_spelled_as_people_do(spelling):
 @pytest.mark.parametrize("key", ENGINES)
 def test_every_engine_goes_by_its_key_and_its_title(key, monkeypatch):
     entry = ENGINES[key]
-    model = model_path if entry.model_field == "model_path" else "some-model:7b"
+    model = "some-model:7b" if key in ("ollama", "llamafile") else model_path
     for name in (key, entry.title, entry.title.upper()):
         chat = init_local_chat_model(f"{name}:{model}")
         assert type(chat).__name__ == entry.chat
@@ -69,6 +70,7 @@ def test_each_kind_has_a_function_of_its_own():
     assert type(init_local_llm(f"llamacpp:{model_path}")) is LlamaCpp
     assert type(init_local_embeddings(f"llamacpp:{embedding_model_path}")) is LlamaCppEmbeddings
     assert type(init_local_llm("ollama:llama3.1:8b")) is OllamaLLM
+    assert type(init_local_embeddings(f"gpt4all:{embedding_model_path}")) is GPT4AllEmbeddings
 
 
 @pytest.mark.parametrize("model", ["llama3.1:8b", "hf.co/somebody/some-model-GGUF:Q4_K_M", "me/model", "m.gguf"])
@@ -189,7 +191,7 @@ def test_a_models_name_is_not_taken_for_an_engine(model):
 def test_a_name_alone_is_an_error_that_lists_the_engines(folder, model):
     with pytest.raises(InvalidRequestError, match="does not say which engine") as caught:
         init_local_llm(model)
-    assert "'llamacpp', 'ollama', 'llamafile'" in str(caught.value)
+    assert "'llamacpp', 'ollama', 'gpt4all', 'llamafile'" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,12 @@ from langchain_core.tools import tool
 from pydantic import BaseModel, ValidationError
 
 from langchain_localmodels import (
+    ChatGPT4All,
     ChatLlamaCpp,
     ChatLlamafile,
     ChatOllama,
+    GPT4All,
+    GPT4AllEmbeddings,
     LlamaCpp,
     LlamaCppEmbeddings,
     Llamafile,
@@ -33,8 +36,9 @@ from langchain_localmodels import (
 from langchain_localmodels import options as options_module
 from langchain_localmodels.demo import embedding_model_path, model_path
 from langchain_localmodels.engines import ENGINES
+from langchain_localmodels.engines.base import Capabilities
 from langchain_localmodels.errors import LocalModelError
-from tests.unit_tests.scripted import LOGS, ChatScripted, Log, ScriptedLLM
+from tests.unit_tests.scripted import LOGS, ChatScripted, Log, ScriptedEngine, ScriptedLLM
 
 pytestmark = pytest.mark.filterwarnings("ignore:The function `loads?` is in beta")
 
@@ -45,11 +49,14 @@ MODELS = {
     ChatOllama: {"model": "llama3.1:8b"},
     OllamaLLM: {"model": "llama3.1:8b"},
     OllamaEmbeddings: {"model": "nomic-embed-text"},
+    ChatGPT4All: {"model": model_path},
+    GPT4All: {"model": model_path},
+    GPT4AllEmbeddings: {"model": embedding_model_path},
     ChatLlamafile: {"model": "m"},
     Llamafile: {"model": "m"},
     LlamafileEmbeddings: {"model": "m"},
 }
-EMBEDDERS = (LlamaCppEmbeddings, OllamaEmbeddings, LlamafileEmbeddings)
+EMBEDDERS = (LlamaCppEmbeddings, OllamaEmbeddings, GPT4AllEmbeddings, LlamafileEmbeddings)
 WRITERS = [cls for cls in MODELS if cls not in EMBEDDERS]
 ON_SERVERS = [ChatOllama, OllamaLLM, ChatLlamafile, Llamafile]
 HUSH = "hush-hush"
@@ -123,6 +130,9 @@ def test_a_dump_has_all_that_was_set(cls, fields):
         (LlamaCppEmbeddings, {"normalize": False, "truncate": True, "query_prefix": "", "pooling_type": "cls"}),
         (ChatOllama, {"options": {"x": [1]}, "keep_alive": 0, "reasoning": False, "num_gpu": 0, "base_url": "h:9"}),
         (OllamaLLM, {"client_kwargs": {"timeout": 5, "verify": False, "http2": True}}),
+        (ChatGPT4All, {"n_ctx": 0, "n_batch": 8, "ngl": 0, "device": "cpu", "isolate": True}),
+        (GPT4All, {"chat_template": "{{ messages }}", "tool_notation": "mistral", "allow_download": True}),
+        (GPT4AllEmbeddings, {"task_type": "clustering", "dimensionality": 8, "long_text_mode": "truncate"}),
         (ChatLlamafile, {"base_url": "h:9", "id_slot": 0, "cache_prompt": False, "extra_body": {"a": [1]}}),
         (Llamafile, {"n_keep": -1, "tfs_z": 0.5, "penalize_nl": False, "reasoning": "low", "timeout": None}),
         (LlamafileEmbeddings, {"batch_size": 3, "normalize": False, "truncate": True, "query_prefix": ""}),
@@ -369,7 +379,10 @@ def asked_with(cls, calls, log):
 
 
 @pytest.mark.parametrize("cls", [ChatScripted, ScriptedLLM])
-def test_different_options_of_a_call_never_share_an_answer(cls, log):
+def test_different_options_of_a_call_never_share_an_answer(cls, log, monkeypatch):
+    # Of an engine that can be held to nothing, a grammar would be refused, and JSON checked.
+    able = Capabilities(tools="native", constrain="grammar", tokenizer=False)
+    monkeypatch.setattr(ScriptedEngine, "capabilities", lambda self: able)
     calls = [*DIFFERENT, *(CALLS_OF_CHAT if cls is ChatScripted else [])]
     assert asked_with(cls, calls, log) == len(calls)
     assert asked_with(cls, [*calls, *calls], log) == 2 * len(calls)
