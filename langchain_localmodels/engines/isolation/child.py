@@ -26,6 +26,7 @@ def main() -> None:
     # What native code prints must not stand between the answers.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
+    _keep_debuggers_out()
     sender = _Sender(answers)
     first = read_message(commands)
     if first is None:
@@ -35,6 +36,16 @@ def main() -> None:
     logging.getLogger().setLevel(level)
     logging.captureWarnings(True)
     asyncio.run(_Child(recipe.make(), sender).serve(commands))
+
+
+def _keep_debuggers_out() -> None:
+    """Let the last that native code writes be its reason to abort.
+
+    Else ggml first has a debugger print where it is, if there is one, and the reason is out of sight.
+    """
+    os.environ["GGML_NO_BACKTRACE"] = "1"
+    if sys.platform == "linux":
+        os.environ["PATH"] = os.devnull  # the ggml in GPT4All knows only to look for one here
 
 
 class _Sender:

@@ -52,6 +52,7 @@ class IsolatedEngine(Engine):
         self._lock = threading.Lock()
         self._streams: weakref.WeakSet[WorkerStream[Any]] = weakref.WeakSet()
         self._let_go: weakref.finalize[..., IsolatedEngine] | None = None
+        _engines.add(self)
 
     def complete(self, request: CompletionRequest) -> WorkerStream[Delta]:
         """See `Engine.complete`."""
@@ -164,9 +165,15 @@ def _at_exit() -> None:
         child.end()
 
 
+_engines: weakref.WeakSet[IsolatedEngine] = weakref.WeakSet()
+
+
 def _after_fork_in_child() -> None:
-    global _shared  # noqa: PLW0603 - whoever held the lock is not there to let it go
+    # Whoever held the locks is not there to let them go.
+    global _shared  # noqa: PLW0603 - this is the state of the process
     _shared = _Shared()
+    for engine in list(_engines):
+        engine._lock = threading.Lock()
 
 
 atexit.register(_at_exit)

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from langchain_localmodels.engines.isolation.protocol import Message, Recipe, encode, read_message
 from langchain_localmodels.engines.worker import WorkerStream, wake
-from langchain_localmodels.errors import EngineCrashedError, EngineError
+from langchain_localmodels.errors import EngineClosedError, EngineCrashedError, EngineError, LocalModelError
 
 _BEGIN = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {module} import main; main()"
 _CHILD = f"{__package__}.child"
@@ -42,10 +42,12 @@ class ChildProcess:
     def __init__(self, recipe: Recipe, *, title: str, verbose: bool) -> None:
         self._title = title
         self._owner = os.getpid()
-        self._lock = threading.Lock()
+        # Reentrant: a stream that is collected closes, from wherever the collector happens to run.
+        self._lock = threading.RLock()
         self._numbers = count()
         self._waiting: dict[int, WorkerStream[Any] | Future[Any]] = {}
-        self._crash: EngineCrashedError | None = None
+        self._ending = False
+        self._end: LocalModelError | None = None
         self._log: IO[bytes] | None = None if verbose else tempfile.TemporaryFile()  # noqa: SIM115 - kept to the end
         self._process = self._start()
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -57,7 +59,7 @@ class ChildProcess:
     @property
     def usable(self) -> bool:
         """Whether it takes requests: not after it ended, nor in a process forked off its parent."""
-        return self._crash is None and self._owner == os.getpid()
+        return not self._ending and self._end is None and self._owner == os.getpid()
 
     @property
     def pid(self) -> int:
@@ -76,7 +78,8 @@ class ChildProcess:
 
         Raises:
             LocalModelError: What the method raises.
-            EngineCrashedError: The process ended.
+            EngineCrashedError: The process ended by itself.
+            EngineClosedError: It was told to end.
         """
         value: Future[Any] = Future()
         number = self._register(value)
@@ -88,6 +91,7 @@ class ChildProcess:
         """End the process, and wait for that if so wanted."""
         if self._owner != os.getpid():
             return
+        self._ending = True
         self._outbox.put(None)
         if not wait:
             return
@@ -105,7 +109,7 @@ class ChildProcess:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(OSError):
-                    os.close(pipe.fileno())
+                    pipe.close()  # not its number alone, which another file may have by the time this is collected
 
     # --- the process --------------------------------------------------------------------------------------------------
 
@@ -113,25 +117,30 @@ class ChildProcess:
         if not sys.executable:
             raise EngineError("`isolate` needs a Python to start, and this program does not know where its own is.")
         code = _BEGIN.format(module=_CHILD)
-        return subprocess.Popen(
-            [sys.executable, "-c", code, json.dumps([os.path.abspath(path) for path in sys.path])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            # Else an abort in ggml first has a debugger print where, if there is one, and the reason is out of sight.
-            env={**os.environ, "GGML_NO_BACKTRACE": "1"},
-            bufsize=0,
-        )
+        paths = json.dumps([os.path.abspath(path) for path in sys.path])
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-c", code, paths],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                bufsize=0,
+            )
+        except OSError as error:
+            raise EngineError(
+                f"The process that {self._title} is to run in cannot be started: {error}",
+                hint="Without `isolate` it runs in this one.",
+            ) from error
 
     def _register(self, waiting: WorkerStream[Any] | Future[Any]) -> int | None:
         with self._lock:
-            crash = self._crash
+            end = self._end
             number = next(self._numbers)
-            if crash is None:
+            if end is None:
                 self._waiting[number] = waiting
-        if crash is None:
+        if end is None:
             return number
-        _fail(waiting, crash)
+        _fail(waiting, end)
         return None
 
     def _close(self, number: int) -> None:
@@ -195,17 +204,19 @@ class ChildProcess:
             self._process.wait(_GRACE)
         if self._process.poll() is None:
             self._process.kill()
-        crash = self._error(self._process.wait())
+        end = self._error(self._process.wait())
         with self._lock:
-            self._crash = crash
+            self._end = end
             waiting, self._waiting = list(self._waiting.values()), {}
         self._outbox.put(None)
         for one in waiting:
-            _fail(one, crash)
+            _fail(one, end)
         if self._log is not None:
             self._log.close()
 
-    def _error(self, code: int) -> EngineCrashedError:
+    def _error(self, code: int) -> LocalModelError:
+        if self._ending:
+            return EngineClosedError("The model was closed while it was in use.")
         said = self._last_lines()
         return EngineCrashedError(
             f"The process that {self._title} ran in was ended by {_named(code)}."
