@@ -91,7 +91,8 @@ def choose_window(header: GGUFHeader, asked: int | None, *, type_k: str = "f16",
             raise InvalidRequestError(
                 f"A context window of {window} tokens takes {window * per_token / 1e9:.1f} GB for its KV cache, "
                 f"and {memory / 1e9:.1f} GB of memory are free.",
-                hint=f"Give a smaller `n_ctx` (the model was trained on {trained}), or type_k='q8_0', type_v='q8_0'.",
+                hint=f"Give a smaller `n_ctx` (the model was trained on {trained}). LlamaCpp and ChatLlamaCpp can also "
+                "have a smaller cache, with type_k='q8_0', type_v='q8_0'.",
             )
         if window > trained and (header.path, window) not in _logged:
             _logged.add((header.path, window))

@@ -135,6 +135,7 @@ def test_tokens_that_are_nothing_are_not_written(guarded: bool, tmp_path: Path):
         tmp_path / "x.gguf", in_pieces(TEXT), more_tokens=[(f"[PAD{number}]", UNUSED) for number in range(200)]
     )
     script = f"""
+from langchain_localmodels import GPT4All
 from langchain_localmodels.engines.gpt4all.binding.model import Model
 if not {guarded}:
     Model._top_k = lambda self, choice: choice.top_k

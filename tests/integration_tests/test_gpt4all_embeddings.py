@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from langchain_localmodels import GPT4AllEmbeddings, LlamaCppEmbeddings
 from langchain_localmodels.demo import embedding_model_path
@@ -65,6 +66,12 @@ def test_what_was_given_is_not_changed():
     GPT4AllEmbeddings(model_name=embedding_model_path, n_threads=1, gpt4all_kwargs=kwargs).embed_documents(texts)
     assert kwargs == {"n_ctx": 256}
     assert texts == TEXTS
+
+
+@pytest.mark.parametrize("given", [["n_ctx"], "n_ctx", 3])
+def test_further_fields_that_are_none(given: Any):
+    with pytest.raises(ValidationError, match="gpt4all_kwargs"):
+        make(gpt4all_kwargs=given)
 
 
 def test_queries_and_documents_have_prefixes_of_their_own(calls: list[dict[str, Any]]):

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import http.server
 import json
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from langchain_localmodels.engines.gpt4all import places
 from langchain_localmodels.errors import (
     ChatTemplateError,
     EngineUnreachableError,
+    InvalidRequestError,
     ModelFileError,
     ModelFileNotFoundError,
     ModelMissingError,
@@ -73,6 +75,24 @@ def test_an_unknown_pre_tokenizer(changes: dict[str, Any], told: str, tmp_path: 
     write_changed(tmp_path / "x.gguf", changes)
     with pytest.raises(ModelFileError, match=told):
         ChatGPT4All(model=tmp_path / "x.gguf")
+
+
+def test_a_window_for_which_gpt4all_would_end_the_process(tmp_path: Path):
+    """A file may ask for any."""
+    raw = Path(embedding_model_path).read_bytes()
+    at = raw.index(b"bert.context_length") + len(b"bert.context_length") + 4
+    path = tmp_path / "x.gguf"
+    path.write_bytes(raw[:at] + (10**9).to_bytes(4, "little") + raw[at + 4 :])
+    with pytest.raises(InvalidRequestError, match="1000000000 tokens") as caught:
+        GPT4AllEmbeddings(model=path, n_threads=1, n_ctx=0).embed_query("x")
+    assert "n_ctx" in caught.value.hint
+
+
+@pytest.mark.parametrize("cls", [GPT4All, ChatGPT4All, GPT4AllEmbeddings])
+@pytest.mark.parametrize("more", [{}, {"allow_download": True}, {"model_path": os.curdir}])
+def test_no_name_at_all(cls: Any, more: dict[str, Any]):
+    with pytest.raises(ModelFileNotFoundError, match="no model file at ''"):
+        cls(model="", **more)
 
 
 def test_an_architecture_of_later(tmp_path: Path):
@@ -250,6 +270,19 @@ async def test_a_model_of_the_catalogue_for_a_task(catalogue: Catalogue):
 def test_an_embedding_model_of_the_catalogue(catalogue: Catalogue):
     catalogue.offer("Embed.gguf", embedding_model_path)
     with GPT4AllEmbeddings(model="Embed.gguf", allow_download=True, n_threads=1) as embeddings:
+        assert len(embeddings.embed_query("hello")) == 192
+
+
+def test_the_embedding_model_of_gpt4all_itself(catalogue: Catalogue, capfd: pytest.CaptureFixture[str]):
+    """The one that gpt4all takes where none is named."""
+    catalogue.offer("all-MiniLM-L6-v2.gguf2.f16.gguf", embedding_model_path)
+    with pytest.raises(ModelFileNotFoundError, match="allow_download=True"):
+        GPT4AllEmbeddings()
+    assert catalogue.asked == []
+    with GPT4AllEmbeddings(allow_download=True, n_threads=1) as embeddings:
+        assert len(embeddings.embed_query("hello")) == 192
+    assert "Downloading" in capfd.readouterr().err
+    with GPT4AllEmbeddings(n_threads=1) as embeddings:
         assert len(embeddings.embed_query("hello")) == 192
 
 

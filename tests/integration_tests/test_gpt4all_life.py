@@ -22,6 +22,7 @@ from langchain_localmodels.engines import sharing
 from langchain_localmodels.engines.gpt4all.thread import GPT4AllThread
 
 HEAD = """
+from langchain_localmodels import GPT4All
 from langchain_localmodels.demo import model_path
 WILD = {"temperature": 50.0, "top_k": 0, "top_p": 1.0, "repeat_penalty": 1.0}
 PROMPT = "The first man on the moon was ..."
@@ -215,7 +216,15 @@ def test_another_process_of_gpt4all_itself_is_left_alone():
 
 THREADS = TASKS = 16
 EACH = 10
-PROMPTS = [f"My name is {name}. My friend is {other}." for name in ("Ada", "Bob") for other in ("Cleo", "Dan", "Eve")]
+PROMPTS = [
+    f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
+    for question in (
+        *(f"My name is {name}. What is my name?" for name in ("Ada", "Bob", "Eve")),
+        "Who was the first man on the moon?",
+        "Tell me a story.",
+        "Hello",
+    )
+]
 
 
 class Tally:
@@ -274,12 +283,16 @@ async def _by_tasks(llm: GPT4All, tally: Tally) -> None:
     await asyncio.gather(*(work(number) for number in range(TASKS)))
 
 
-def test_threads_and_tasks_at_once_with_cancels_get_right_answers():
-    with GPT4All(model=model_path, n_threads=1, temperature=0, n_ctx=512, max_tokens=24) as llm:
+@pytest.mark.parametrize("isolate", [False, True])
+def test_threads_and_tasks_at_once_with_cancels_get_right_answers(isolate: bool):
+    fields = {"model": model_path, "n_threads": 1, "temperature": 0, "max_tokens": 24}
+    with GPT4All(**fields, n_ctx=512, isolate=isolate) as llm:
         want: dict[str, str] = {}
         for prompt in PROMPTS:
-            with GPT4All(model=model_path, n_threads=1, temperature=0, n_ctx=500, max_tokens=24) as fresh:
+            with GPT4All(**fields, n_ctx=500) as fresh:
                 want[prompt] = fresh.invoke(prompt)
+        assert len(set(want.values())) == len(PROMPTS)
+        assert all(want.values())
         tally = Tally(want)
         _round(llm, tally)
         gc.collect()
@@ -290,9 +303,21 @@ def test_threads_and_tasks_at_once_with_cancels_get_right_answers():
         assert tally.whole > THREADS * EACH
         assert tally.cut > 50
         assert _memory() - before < 40 * 2**20
-        assert llm.engine._hold.thread()._queue == type(llm.engine._hold.thread()._queue)()  # type: ignore[attr-defined]
+        _nothing_waits(llm)
+        key = llm.engine._hold.key if not isolate else None  # type: ignore[attr-defined]
     assert threading.active_count() < 50
-    assert sharing.users_of(GPT4AllThread, llm.engine._hold.key) == 0  # type: ignore[attr-defined]
+    assert key is None or sharing.users_of(GPT4AllThread, key) == 0
+
+
+def _nothing_waits(llm: GPT4All) -> None:
+    if llm.isolate:
+        child = llm.engine._child()  # type: ignore[attr-defined]
+        llm.invoke(PROMPTS[0], max_tokens=1)  # which comes after the ends of the others
+        assert child is llm.engine._child(), "the process has not crashed"  # type: ignore[attr-defined]
+        assert child._waiting == {}
+    else:
+        queue = llm.engine._hold.thread()._queue  # type: ignore[attr-defined]
+        assert queue == type(queue)()
 
 
 def _round(llm: GPT4All, tally: Tally) -> None:

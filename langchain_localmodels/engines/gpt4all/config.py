@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from langchain_localmodels.engines.common import usable_cpus
 from langchain_localmodels.engines.gpt4all.checks import check_file
 from langchain_localmodels.engines.gpt4all.values import ModelParams
+from langchain_localmodels.errors import InvalidRequestError
 from langchain_localmodels.weights.gguf import read_header
 from langchain_localmodels.weights.memory import window_for
 
@@ -16,6 +17,8 @@ _LONGEST_TEXT = 2048
 """Window of an embedding model that nobody chose: GPT4All's buffers grow with it, and few were trained on more."""
 _SHORTEST_TEXT = 32
 """With fewer, GPT4All ends the process over a text that it has to cut into parts."""
+_WIDEST = 2**24
+"""With some more, which a file may ask for, GPT4All ends the process when it makes room for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class GPT4AllConfig:
 
         Raises:
             ModelFileError: GPT4All cannot read the file, or it is not there.
+            InvalidRequestError: The window is larger than the memory, or than GPT4All's can be.
         """
         header = read_header(self.path)  # first, since its errors say what to do
         check_file(header, embeds=self.embeds)
@@ -65,6 +69,11 @@ class GPT4AllConfig:
             window = max(_SHORTEST_TEXT, min(trained, _LONGEST_TEXT) if self.n_ctx is None else self.n_ctx or trained)
         else:
             window = window_for(header, self.n_ctx)
+        if window > _WIDEST:
+            raise InvalidRequestError(
+                f"A context window of {window} tokens, as {self.path!r} allows, is more than GPT4All can have.",
+                hint=f"Give an `n_ctx` of at most {_WIDEST}.",
+            )
         status = os.stat(self.path)
         return ModelParams(
             path=os.path.realpath(self.path),

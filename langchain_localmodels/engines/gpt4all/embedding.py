@@ -26,11 +26,13 @@ class EmbeddingPlan:
         name: The model's name, as its file says it.
         dimensions: Length of the vectors; `None` for the model's.
         mean: Average over the parts of a text that is too long, instead of cutting it.
+        length: How long the vectors are to come, if the file says so.
     """
 
     name: str | None
     dimensions: int | None
     mean: bool
+    length: int | None = None
 
 
 class Embedding(Work):
@@ -76,6 +78,8 @@ class Embedding(Work):
         if len(vectors) != count:
             raise EngineError(f"GPT4All gave {len(vectors)} vectors for {count} texts.")
         for offset, vector in enumerate(vectors):
+            if self._plan.length not in (None, len(vector)):
+                raise EngineError(f"GPT4All gave a vector of {len(vector)} values in place of {self._plan.length}.")
             if not all(map(math.isfinite, vector)):
                 raise EngineError(f"The model gave no numbers for text {begin + offset}; the file may be damaged.")
         self.stream.put([VectorDelta(begin + offset, tuple(vector)) for offset, vector in enumerate(vectors)])

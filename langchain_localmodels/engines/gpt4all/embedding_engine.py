@@ -32,7 +32,7 @@ class GPT4AllEmbeddingEngine(Engine):
                 f"dimensionality={asked} is more than the {longest} values of this model's vectors.",
                 hint=f"Give at most {longest}.",
             )
-        plan = EmbeddingPlan(header.name, None if asked == longest else asked, self._config.mean)
+        plan = EmbeddingPlan(header.name, None if asked == longest else asked, self._config.mean, asked or longest)
         return self._hold.stream(lambda stream: Embedding(stream, request, plan), timeout=request.timeout)
 
     def capabilities(self) -> Capabilities:

@@ -14,12 +14,19 @@ from langchain_localmodels.engines.gpt4all.file_options import GPT4AllFileOption
 if TYPE_CHECKING:
     from langchain_localmodels.engines.base import Engine
 
+_ITS_OWN = "all-MiniLM-L6-v2.gguf2.f16.gguf"
+
 
 class GPT4AllEmbeddingOptions(GPT4AllFileOptions):
     """What GPT4All needs to know to embed."""
 
     _retired: ClassVar[Mapping[str, object]] = {"seed": ..., "n_batch": ..., "f16_kv": ...}
     _embeds: ClassVar[bool] = True
+
+    model: str = _ITS_OWN
+    """Path of the model file, in GGUF, whatever it is called; or the name of a model in `model_path`, or in GPT4All's
+    catalogue. The default is the one that gpt4all embeds with unless told otherwise, `all-MiniLM-L6-v2`; it, too, is
+    downloaded only with `allow_download=True`."""
 
     task_type: str | None = None
     """What the vectors are for, where the model was trained for several tasks: `"search_query"`, `"classification"`,
@@ -40,6 +47,8 @@ class GPT4AllEmbeddingOptions(GPT4AllFileOptions):
     def _spread_gpt4all_kwargs(cls, values: Any) -> Any:
         # langchain-community's name for what it passed on.
         if isinstance(values, dict) and "gpt4all_kwargs" in values:
+            if not isinstance(values["gpt4all_kwargs"] or {}, Mapping):
+                raise ValueError("`gpt4all_kwargs` takes a dict of further fields")
             rest = {name: value for name, value in values.items() if name != "gpt4all_kwargs"}
             return spread(rest, values["gpt4all_kwargs"] or {})
         return values

@@ -39,7 +39,7 @@ class GPT4AllFileOptions(IsolationOptions):
         "backend": None,
         "model_type": None,
         "n_parts": -1,
-        "f16_kv": True,
+        "f16_kv": ...,
         "logits_all": False,
         "vocab_only": False,
         "use_mlock": False,

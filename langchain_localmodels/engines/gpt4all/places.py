@@ -40,7 +40,7 @@ class ModelPlace:
         if self._is_name:
             folder = self.folder or models_folder()
             places += [os.path.join(folder, self.model), os.path.join(folder, f"{self.model}.gguf")]
-        elif self.folder is not None:
+        elif self.folder is not None and self.model:
             places += [os.path.join(self.folder, self.model)]
         return next((place for place in places if os.path.exists(place)), None)
 
@@ -75,4 +75,4 @@ class ModelPlace:
 
     @property
     def _is_name(self) -> bool:
-        return not os.path.dirname(self.model) and not os.path.isabs(self.model)
+        return bool(self.model) and not os.path.dirname(self.model) and not os.path.isabs(self.model)

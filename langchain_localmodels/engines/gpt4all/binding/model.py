@@ -24,6 +24,8 @@ from langchain_localmodels.weights.gguf import read_header
 _logger = logging.getLogger(__name__)
 
 _ERROR_TOKEN = -1
+_SMALLEST_WINDOW = 8
+"""GPT4All takes it in place of a smaller one, and says so on stderr."""
 _WHOLE = b"%1%2"
 """The prompt is all of the prompt. With a template that ends after it, GPT4All would add a blank line to the answer."""
 
@@ -47,7 +49,7 @@ class Model:
         with contextlib.ExitStack() as undo:
             try:
                 with prepare(verbose=verbose):
-                    self._model = lib.LLModel(params.path, params.window, params.ngl, backend)
+                    self._model = lib.LLModel(params.path, max(params.window, _SMALLEST_WINDOW), params.ngl, backend)
                 undo.callback(self._model.close)
                 if wanted is not None:
                     self._model.init_gpu(wanted)
