@@ -46,6 +46,9 @@ RULES = [
     ("engines/base.py", [".engines.values"]),
     ("engines/worker.py", CONTRACT),
     ("engines/common.py", []),
+    ("engines/file_profile.py", [".dialects", ".weights"]),
+    ("engines/file_templates.py", [*CONTRACT, ".dialects", ".engines.common", ".weights"]),
+    ("engines/served.py", [*CONTRACT, ".engine_options"]),
     ("engines/threads.py", [*CONTRACT, ".engines.worker"]),
     ("engines/sharing.py", [*CONTRACT, ".engines.worker", ".engines.threads"]),
     ("engines/*/__init__.py", []),
@@ -54,13 +57,19 @@ RULES = [
     ("engines/*/embeddings.py", ["./ROOM", ".embeddings"]),
     (
         "engines/*/*options.py",
-        [*CONTRACT, *PYDANTIC, "./ROOM", ".engines.isolation", ".options", ".engine_options", ".weights"],
+        [
+            *CONTRACT,
+            *PYDANTIC,
+            *("./ROOM", ".engines.isolation", ".engines.served", ".engines.file_profile"),
+            *(".options", ".engine_options", ".weights"),
+        ],
     ),
     (
         "engines/*",
         [
             *CONTRACT,
-            *("./ROOM", ".engines.common", ".engines.worker", ".engines.threads", ".engines.sharing"),
+            *("./ROOM", ".engines.common", ".engines.file_templates"),
+            *(".engines.worker", ".engines.threads", ".engines.sharing"),
             *(".dialects", ".transport", ".weights", *ONLY_THERE),
         ],
     ),

@@ -19,6 +19,7 @@ from langchain_localmodels.engines.base import (
     Turn,
 )
 from langchain_localmodels.engines.common import warn_once
+from langchain_localmodels.engines.file_templates import chat_template_of, warn_of_notation
 from langchain_localmodels.engines.gpt4all.binding.model import Model
 from langchain_localmodels.engines.gpt4all.binding.vocabulary import Vocabulary, has_vocabulary
 from langchain_localmodels.engines.gpt4all.chat_template import family_of, template_source
@@ -30,13 +31,9 @@ from langchain_localmodels.engines.gpt4all.values import ModelParams
 from langchain_localmodels.engines.gpt4all.writing import Plan, Writing
 from langchain_localmodels.engines.sharing import ThreadHold
 from langchain_localmodels.engines.worker import WorkerStream
-from langchain_localmodels.errors import ChatTemplateError, UnsupportedFeatureError
+from langchain_localmodels.errors import UnsupportedFeatureError
 from langchain_localmodels.weights.gguf import GGUFHeader, read_header
 
-_NOTATION_HINT = (
-    "The chat template of %s writes tool calls in a notation that is not known here. The model is given the tools, but "
-    "only calls that it writes as JSON are read. `tool_notation` may name its notation."
-)
 _FAMILY_HINT = (
     "%s has no chat template. That of the family %s is used, whose tokens its vocabulary has; `chat_template` may give "
     "another."
@@ -69,7 +66,7 @@ class GPT4AllEngine(Engine):
             dialect = self._dialect
             tools = () if request.tool_choice == "none" else request.tools
             if tools and not dialect.is_known:
-                warn_once(_NOTATION_HINT % self._config.model_name)
+                warn_of_notation(self._config.model_name)
             prompt = self._prompt(request.turns, tools, model.vocabulary)
             reader = dialect.reader(prompt, tools=tools, stop=request.settings.stop)
             return self._plan(
@@ -170,18 +167,8 @@ class GPT4AllEngine(Engine):
     @cached_property
     def _template(self) -> ChatTemplate:
         source = template_source(self._header, self._config.chat_template)
-        if source is None:
-            raise ChatTemplateError(
-                f"{self._config.model_name} has no chat template: it is not a chat model, or its file lost it.",
-                hint="Give the template's text as `chat_template`, or use GPT4All, which needs none.",
-            )
-        if source not in (self._config.chat_template, self._header.chat_template):
+        if source is not None and source not in (self._config.chat_template, self._header.chat_template):
             family = family_of(self._header)
             assert family is not None
             warn_once(_FAMILY_HINT % (self._config.model_name, family.family))
-        return ChatTemplate(
-            source,
-            bos_token=self._header.bos_token or "",
-            eos_token=self._header.eos_token or "",
-            origin=self._config.model_name,
-        )
+        return chat_template_of(self._header, source, model_name=self._config.model_name, text_class="GPT4All")

@@ -30,13 +30,15 @@ class GPT4AllOptions(GPT4AllFileOptions, LocalModelOptions):
     """How the model writes tool calls, such as `hermes` or `mistral`; `None` goes by the chat template."""
 
     def _profile(self) -> dict[str, Any] | None:
-        from langchain_localmodels.engines.gpt4all.profile import profile_of
+        from langchain_localmodels.engines.file_profile import profile_of
+        from langchain_localmodels.engines.gpt4all.chat_template import template_source
         from langchain_localmodels.weights.memory import window_for
 
         if self._place.found() is None:
             return None
         window = window_for(self._header, self.n_ctx)
-        return profile_of(self._header, name=self._model_name(), window=window, chat_template=self.chat_template)
+        template = template_source(self._header, self.chat_template)
+        return profile_of(self._header, template, name=self._model_name(), window=window, held=False)
 
     def _new_engine(self) -> Engine:
         from langchain_localmodels.engines.gpt4all.config import GPT4AllConfig

@@ -28,6 +28,7 @@ from langchain_localmodels.engines.base import (
     Turn,
 )
 from langchain_localmodels.engines.common import warn_once
+from langchain_localmodels.engines.file_templates import chat_template_of, warn_of_notation
 from langchain_localmodels.engines.llamacpp import weights
 from langchain_localmodels.engines.llamacpp.binding.model import Model
 from langchain_localmodels.engines.llamacpp.binding.samplers import takes_grammars
@@ -38,17 +39,12 @@ from langchain_localmodels.engines.llamacpp.stats import EngineStats
 from langchain_localmodels.engines.sharing import ThreadHold
 from langchain_localmodels.engines.worker import WorkerStream
 from langchain_localmodels.errors import (
-    ChatTemplateError,
     InvalidRequestError,
     PromptTooLongError,
     UnsupportedFeatureError,
 )
 from langchain_localmodels.weights.gguf import GGUFHeader, read_header
 
-_NOTATION_HINT = (
-    "The chat template of %s writes tool calls in a notation that is not known here. The model is given the tools, but "
-    "only calls that it writes as JSON are read. `tool_notation` may name its notation."
-)
 _LOOSE_CALLS = "The arguments of tool calls are not held to their schemas, which make no grammar: %s"
 
 
@@ -78,7 +74,7 @@ class LlamaCppEngine(Engine):
             dialect = self._dialect
             tools = () if request.tool_choice == "none" else request.tools
             if tools and not dialect.is_known:
-                warn_once(_NOTATION_HINT % self._config.model_name)
+                warn_of_notation(self._config.model_name)
             prompt = dialect.prompt(request.turns, tools)
             reader = dialect.reader(prompt, tools=tools, stop=request.settings.stop)
             grammar = self._answer_grammar(model, dialect, prompt, request)
@@ -217,17 +213,7 @@ class LlamaCppEngine(Engine):
     @cached_property
     def _template(self) -> ChatTemplate:
         source = self._config.chat_template or self._header.chat_template
-        if not source:
-            raise ChatTemplateError(
-                f"{self._config.model_name} has no chat template: it is not a chat model, or its file lost it.",
-                hint="Give the template's text as `chat_template`, or use LlamaCpp, which needs none.",
-            )
-        return ChatTemplate(
-            source,
-            bos_token=self._header.bos_token or "",
-            eos_token=self._header.eos_token or "",
-            origin=self._config.model_name,
-        )
+        return chat_template_of(self._header, source, model_name=self._config.model_name, text_class="LlamaCpp")
 
 
 _RECOMMENDED: dict[str, tuple[str, Any, float, float]] = {

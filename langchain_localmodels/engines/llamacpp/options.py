@@ -126,11 +126,12 @@ class LlamaCppOptions(LlamaCppFileOptions, LocalModelOptions):
         return [*super()._files(), *([self.lora_path] if self.lora_path else [])]
 
     def _profile(self) -> dict[str, Any] | None:
-        from langchain_localmodels.engines.llamacpp.profile import profile_of
+        from langchain_localmodels.engines.file_profile import profile_of
         from langchain_localmodels.weights.memory import window_for
 
         window = window_for(self._header, self.n_ctx, type_k=self._key_type, type_v=self._value_type)
-        return profile_of(self._header, name=self._model_name(), window=window, chat_template=self.chat_template)
+        template = self.chat_template or self._header.chat_template
+        return profile_of(self._header, template, name=self._model_name(), window=window, held=True)
 
     @property
     def _key_type(self) -> str:

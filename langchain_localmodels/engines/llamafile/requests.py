@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from langchain_localmodels.dialects.gbnf import check_grammar
+from langchain_localmodels.dialects.history import failure_text, in_place_of_arguments, read_arguments
 from langchain_localmodels.dialects.json_schema import schema_grammar
 from langchain_localmodels.dialects.media import audio_format
 from langchain_localmodels.engines.base import (
@@ -196,9 +197,6 @@ def _response_format(constraint: JsonOutput, facts: ServerFacts) -> dict[str, An
 
 # --- messages ---------------------------------------------------------------------------------------------------------
 
-_INVALID = "invalid_json"
-"""Name of the argument that holds what a call had in place of arguments."""
-
 
 def _message(turn: Turn, facts: ServerFacts) -> dict[str, Any]:
     message: dict[str, Any] = {"role": turn.role, "content": _content(turn, facts)}
@@ -210,8 +208,7 @@ def _message(turn: Turn, facts: ServerFacts) -> dict[str, Any]:
         if turn.tool_calls:
             message["tool_calls"] = [_call(call) for call in turn.tool_calls]
     if turn.role == "tool":
-        if turn.is_error and not turn.text.lower().startswith("error"):
-            message["content"] = f"Error: {turn.text}"  # These messages have no other place for it.
+        message["content"] = failure_text(turn) or message["content"]
         if turn.tool_call_id:
             message["tool_call_id"] = turn.tool_call_id
     return message
@@ -251,13 +248,8 @@ def _image(image: Image) -> dict[str, Any]:
 
 def _call(call: ToolCall) -> dict[str, Any]:
     arguments = call.arguments or "{}"
-    try:
-        whole = isinstance(json.loads(arguments), dict)
-    except (ValueError, RecursionError):
-        whole = False
-    if not whole:
-        # Servers refuse what is no object, and the model has to see what it wrote to do better the next time.
-        arguments = json.dumps({_INVALID: call.arguments}, ensure_ascii=False)
+    if read_arguments(call.arguments) is None:
+        arguments = json.dumps(in_place_of_arguments(call.arguments), ensure_ascii=False)
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 

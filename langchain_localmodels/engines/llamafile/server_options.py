@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
-from urllib.parse import urlsplit
 
 from pydantic import Field, PrivateAttr, SecretStr, field_validator
 from typing_extensions import Self
 
-from langchain_localmodels.engine_options import EngineOptions
 from langchain_localmodels.engines.llamafile.address import base_url as read_address
+from langchain_localmodels.engines.served import ServedOptions
 from langchain_localmodels.errors import InvalidRequestError
 
 
-class LlamafileServerOptions(EngineOptions):
+class LlamafileServerOptions(ServedOptions):
     """Where the server is, and how it is reached."""
 
     _engine_name: ClassVar[str] = "llamafile"
@@ -141,14 +140,6 @@ class LlamafileServerOptions(EngineOptions):
         key = self.api_key.get_secret_value() if self.api_key else os.environ.get("LLAMAFILE_API_KEY")
         given = {str(name).lower() for name in dict(self.client_kwargs.get("headers") or {})}
         return {"Authorization": f"Bearer {key}"} if key and "authorization" not in given else {}
-
-    def _identity_extra(self) -> dict[str, Any]:
-        # Two servers may have different models, and most do not go by a name.
-        try:
-            parts = urlsplit(self._address())
-        except InvalidRequestError:
-            return {}
-        return {"server": parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()}
 
     def _address(self) -> str:
         return read_address(self.base_url or os.environ.get("LLAMAFILE_BASE_URL"))

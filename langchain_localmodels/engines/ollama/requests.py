@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+from langchain_localmodels.dialects.history import failure_text, in_place_of_arguments, read_arguments
 from langchain_localmodels.dialects.media import audio_format
 from langchain_localmodels.engines.base import (
     Audio,
@@ -130,8 +130,7 @@ def _message(turn: Turn, called: Mapping[str, str]) -> dict[str, Any]:
     if turn.tool_calls:
         message["tool_calls"] = [_call(call, index) for index, call in enumerate(turn.tool_calls)]
     if turn.role == "tool":
-        if turn.is_error and not turn.text.lower().startswith("error"):
-            message["content"] = f"Error: {turn.text}"  # Ollama's messages have no other place for it.
+        message["content"] = failure_text(turn) or message["content"]
         # Old servers know results by the tool's name alone, new ones by the call's id.
         name = turn.name or called.get(turn.tool_call_id or "")
         if name:
@@ -151,16 +150,8 @@ def _media(part: Image | Audio) -> str:
     return base64.b64encode(part.data).decode("ascii")
 
 
-_INVALID = "invalid_json"
-"""Name of the argument that holds what a call had in place of arguments."""
-
-
 def _call(call: ToolCall, index: int) -> dict[str, Any]:
-    try:
-        arguments = json.loads(call.arguments or "{}")
-    except (ValueError, RecursionError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        # Ollama takes nothing but objects, and the model has to see what it wrote to do better the next time.
-        arguments = {_INVALID: call.arguments}
+    arguments = read_arguments(call.arguments)
+    if arguments is None:
+        arguments = in_place_of_arguments(call.arguments)
     return {"id": call.id, "function": {"index": index, "name": call.name, "arguments": arguments}}

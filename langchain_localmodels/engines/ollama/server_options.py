@@ -9,15 +9,13 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 from typing_extensions import Self
 
-from langchain_localmodels.engine_options import EngineOptions
 from langchain_localmodels.engines.ollama.address import base_url as read_address
 from langchain_localmodels.engines.ollama.credentials import with_key
-from langchain_localmodels.errors import InvalidRequestError
+from langchain_localmodels.engines.served import ServedOptions
 
 _DURATION = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))*")
 
@@ -60,7 +58,7 @@ class OllamaRunnerWords(BaseModel):
         return {} if value is None else value
 
 
-class OllamaServerOptions(EngineOptions):
+class OllamaServerOptions(ServedOptions):
     """Which model on which server, and how it is asked."""
 
     _engine_name: ClassVar[str] = "ollama"
@@ -140,14 +138,6 @@ class OllamaServerOptions(EngineOptions):
         """Arguments for the HTTP clients, with the key among the headers."""
         key = None if self.api_key is None else self.api_key.get_secret_value()
         return with_key({**self.client_kwargs, **more}, self._address(), key)
-
-    def _identity_extra(self) -> dict[str, Any]:
-        # Two servers may have different models under one name.
-        try:
-            parts = urlsplit(self._address())
-        except InvalidRequestError:
-            return {}
-        return {"server": parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()}
 
     def _address(self) -> str:
         return read_address(self.base_url or os.environ.get("OLLAMA_HOST"))

@@ -1,11 +1,10 @@
-"""What a model file's header tells of a chat model on GPT4All, as LangChain's `ModelProfile`."""
+"""What a model file's header tells of a chat model, as LangChain's `ModelProfile`, for engines in this process."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from langchain_localmodels.dialects.reasoning import reasoning_format
-from langchain_localmodels.engines.gpt4all.chat_template import template_source
 from langchain_localmodels.weights.gguf import GGUFHeader
 
 _NOT_HERE = (
@@ -20,21 +19,24 @@ _NOT_HERE = (
     "audio_outputs",
     "video_outputs",
     "attachment",
-    "structured_output",
 )
-"""Keys of what this engine does with no model: it cannot hold an answer to a schema, only ask for it."""
+"""Keys of a profile for what these engines do with no model."""
 
 
-def profile_of(header: GGUFHeader, *, name: str, window: int, chat_template: str | None) -> dict[str, Any]:
-    """Tell what a model can do on GPT4All.
+def profile_of(header: GGUFHeader, template: str | None, *, name: str, window: int, held: bool) -> dict[str, Any]:
+    """What a model's file tells of it, as LangChain's `ModelProfile`; the model itself is not loaded.
+
+    A chat template without a place for tools has them explained in the prompt, and calls can be forced, or asked for
+    and checked, whatever the model was trained on. Without a template nothing of this is so: what is not text going on
+    cannot be told to the model.
 
     Args:
         header: The header of the model file.
+        template: The chat template that is used.
         name: What to call a model whose file does not say.
         window: Tokens that prompt and answer share.
-        chat_template: Template that is used in place of the file's own.
+        held: Whether the engine can hold an answer to a schema, and not only ask for it.
     """
-    template = template_source(header, chat_template)
     chats = bool(template)
     return {
         "name": header.name or name,
@@ -47,5 +49,6 @@ def profile_of(header: GGUFHeader, *, name: str, window: int, chat_template: str
         "tool_calling": chats,
         "tool_choice": chats,
         "tool_call_streaming": chats,
+        "structured_output": chats and held,
         "temperature": True,
     }
