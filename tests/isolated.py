@@ -19,6 +19,7 @@ from langchain_localmodels import (
     LlamaCppEmbeddings,
 )
 from langchain_localmodels.demo import embedding_model_path, model_path
+from tests.chain_model import in_pieces, write_chain
 
 PROMPT = "The first man on the moon was"
 CLASSES = {
@@ -51,6 +52,13 @@ class Engine:
     def endless(self, **fields):
         """One whose answers have no end."""
         return self.llm(self._endless, **{"n_ctx": WINDOW, **fields})
+
+
+def write_endless(folder):
+    """A model file whose answers have no end."""
+    return write_chain(
+        folder / "endless.gguf", in_pieces("And so it goes on, again and again. "), end=None, window=WINDOW
+    )
 
 
 def is_there(pid):

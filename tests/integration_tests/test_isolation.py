@@ -26,14 +26,12 @@ from langchain_localmodels.errors import (
     PromptTooLongError,
     UnsupportedFeatureError,
 )
-from tests.chain_model import in_pieces, write_chain
-from tests.isolated import CLASSES, PROMPT, WINDOW, Engine, fork, is_there, posix_only, wait_until
+from tests.isolated import CLASSES, PROMPT, WINDOW, Engine, fork, is_there, posix_only, wait_until, write_endless
 
 
 @pytest.fixture(scope="module")
 def endless_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("endless") / "endless.gguf"
-    return write_chain(path, in_pieces("And so it goes on, again and again. "), end=None, window=WINDOW)
+    return write_endless(tmp_path_factory.mktemp("endless"))
 
 
 @pytest.fixture(params=CLASSES)

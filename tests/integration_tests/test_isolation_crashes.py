@@ -11,15 +11,13 @@ from gguf import GGUFReader
 
 from langchain_localmodels.demo import model_path
 from langchain_localmodels.errors import EngineCrashedError
-from tests.chain_model import in_pieces, write_chain
 from tests.gguf_edit import write_changed
-from tests.isolated import CLASSES, PROMPT, WINDOW, Engine, posix_only
+from tests.isolated import CLASSES, PROMPT, Engine, posix_only, write_endless
 
 
 @pytest.fixture(scope="module")
 def endless_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("endless") / "endless.gguf"
-    return write_chain(path, in_pieces("And so it goes on, again and again. "), end=None, window=WINDOW)
+    return write_endless(tmp_path_factory.mktemp("endless"))
 
 
 @pytest.fixture(params=CLASSES)
