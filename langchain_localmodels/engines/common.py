@@ -1,9 +1,10 @@
-"""What engines in this process have in common: the processors that they may use, and warnings that are told once."""
+"""What engines in this process have in common: usable processors, warnings that are told once, shared prefixes."""
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 
 _logger = logging.getLogger(__name__)
 _warned: set[str] = set()
@@ -21,3 +22,17 @@ def warn_once(message: str) -> None:
     if message not in _warned:
         _warned.add(message)
         _logger.warning(message)
+
+
+def common_prefix(a: Sequence[int], b: Sequence[int], at_most: int) -> int:
+    """Length of the longest common beginning of two lists, by bisection: list comparison runs in C."""
+    low, high = 0, max(0, min(len(a), len(b), at_most))
+    if a[:high] == b[:high]:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low

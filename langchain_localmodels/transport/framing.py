@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from pydantic_core import from_json
 
@@ -28,22 +28,6 @@ EXCERPT = 200
 """How much of an unreadable line goes into the error message, in bytes."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-class Decoder(Protocol):
-    """What both decoders are."""
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes and give the events they complete."""
-        ...
-
-    def check(self) -> None:
-        """Raise what is wrong with the bytes so far, if anything is."""
-        ...
-
-    def finish(self) -> list[Event]:
-        """Hear that the stream has ended and give what that completes."""
-        ...
 
 
 class _LineDecoder:

@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from langchain_localmodels.engines.common import common_prefix
 from langchain_localmodels.engines.llamacpp import slots as slots_module
 from langchain_localmodels.engines.llamacpp.batching import Batcher
-from langchain_localmodels.engines.llamacpp.slots import Slots, common_prefix
+from langchain_localmodels.engines.llamacpp.slots import Slots
 from langchain_localmodels.engines.worker import WorkerStream
 from langchain_localmodels.errors import EngineError
 

@@ -216,19 +216,6 @@ class JsonBody(Body):
         return between + rest
 
 
-class RestBody(Body):
-    """A body that goes on to the end of the answer."""
-
-    def feed(self, text: str) -> str | None:
-        """See `Body.feed`."""
-        self._parts.append(text)
-        return None
-
-    def endings(self) -> list[tuple[str, str]]:
-        """See `Body.endings`."""
-        return [(self.text, "")]
-
-
 class StringState:
     """Whether a text in JSON is inside of a string, after as much of it as was fed.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from langchain_localmodels.engines.common import common_prefix
 from langchain_localmodels.engines.gpt4all.binding.model import Model
 from langchain_localmodels.engines.gpt4all.binding.vocabulary import Vocabulary
 from langchain_localmodels.engines.gpt4all.values import Segment
@@ -45,21 +46,12 @@ def start_of(model: Model, prompt: tuple[Segment, ...], *, may_reuse: bool) -> S
         return Start(prompt, 0, None)
     tokens = vocabulary.tokenize(prompt)
     if may_reuse and len(prompt) == 1:
-        shared = min(_shared(model.cached, tokens), len(tokens) - 1)
+        shared = common_prefix(model.cached, tokens, len(tokens) - 1)
         for keep in _cuts(vocabulary, tokens, shared):
             rest = _rest(vocabulary, prompt[0], tokens, keep)
             if rest is not None:
                 return Start((rest,), keep, len(tokens))
     return Start(prompt, 0, len(tokens))
-
-
-def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    count = 0
-    for a, b in zip(one, other, strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
 
 
 def _cuts(vocabulary: Vocabulary, tokens: Sequence[int], shared: int) -> list[int]:

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from langchain_localmodels.engines.common import common_prefix
+
 if TYPE_CHECKING:
     from langchain_localmodels.engines.llamacpp.binding.context import Context
     from langchain_localmodels.engines.llamacpp.requests import Job
@@ -179,17 +181,3 @@ class Slots:
             else:
                 self._holders[cell] -= 1
         del slot.tokens[length:], slot.cells[length:]
-
-
-def common_prefix(a: Sequence[int], b: Sequence[int], at_most: int) -> int:
-    """Length of the longest common beginning of two lists, by bisection: list comparison runs in C."""
-    low, high = 0, max(0, min(len(a), len(b), at_most))
-    if a[:high] == b[:high]:
-        return high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle
-    return low
